@@ -107,14 +107,10 @@ def reached_of(name: str, home: Home, engine: Engine) -> tuple[Reached, ...]:
 
 def places(name: str, service: str) -> tuple[str, ...]:
     """Return where this machine reaches a Service (NAMESPACE/NAME) of a sandbox, as URLs. Raises SandboxError."""
-    service, names = service.partition(":")[0], user_home().sandbox(name)  # as `edge status` shows one, with a port
+    service = service.partition(":")[0]  # as `edge status` shows one, with a port
     for each in reached_of(name, user_home(), Engine.connect()):
         if each.service == service and each.places:
             return each.places
-    namespace, _, short = service.partition("/")
-    with suppress(ClusterError):
-        if Cluster(names.kubeconfig).get("v1", "Service", short, namespace) is None:
-            raise UsageError(f"there is no Service {service}", fix=f"{saved_spec.kubectl(names)} get services -A")
     raise UsageError(
         f"this machine has no way to the Service {service}",
         details="it has no port of this machine, and no address as a load balancer",

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 from sandbox.app.context import home as user_home
 from sandbox.app.session import Session
-from sandbox.app.views.known_sandboxes import not_up
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import lan_access, routes
 from sandbox.components.edge.route import AddedRoute, Host, Route
@@ -16,7 +15,7 @@ from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
 from sandbox.components.ingress import traefik
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, UsageError
-from sandbox.kube.api import Cluster, ServerAway
+from sandbox.kube.api import Cluster
 from sandbox.names import EDGE_LEAF, SYSTEM_NAMESPACE, Home, is_below
 from sandbox.system import files
 
@@ -95,8 +94,5 @@ def _follow(home: Home, route: Route, session: Session) -> None:
         cluster = Cluster(names.kubeconfig)
         if cluster.get("v1", "ConfigMap", page.name, SYSTEM_NAMESPACE):
             page.publish(cluster)
-    except ServerAway as error:
-        away = not_up(route.name, str(error))
-        session.say(f"{away.brief}; its list of hosts shows the change after: {away.fix}")
-    except SandboxError:  # `up` reports what is wrong with the cluster
+    except SandboxError:  # the next `up` publishes the page
         return

@@ -48,8 +48,7 @@ class PortForbidden(SandboxError):
 class Wanted:
     """A port that `owner` is to listen on: EDGE, or the container of a registry, whose port the edge serves too.
 
-    `key` (in the spec), `option` and `command` tell how another port is chosen, each with a %s for the port. Only a
-    port for HTTPS, which has an option, can be shared by several sandboxes.
+    `key` (in the spec), `option` and `command` tell how another port is chosen, each with a %s for the port.
     """
 
     owner: str
@@ -57,6 +56,11 @@ class Wanted:
     key: str
     option: str
     command: str = ""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several sandboxes can have the port: one for HTTPS."""
+        return self.owner == EDGE and bool(self.option)
 
     def choice(self, port: int) -> str:
         """Return how the user chooses `port` instead."""
@@ -105,7 +109,7 @@ def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
             wanted += [Wanted(EDGE, Bind(spec.edge.listen, each.port), *EDGE_TCP) for each in resolved.edge.tcp]
             for problem in chain.from_iterable(problems(port, machine) for port in wanted):
                 raise problem
-            claims = [(machine.claimed_by(port.owner, shared=bool(port.option)), port.bind.port) for port in wanted]
+            claims = [port.bind.port for port in wanted if not port.is_shared]
             stack.enter_context(hold(home.claims, spec.name, claims))
         yield resolved
 
@@ -168,7 +172,7 @@ def _present_registry_port(spec: Spec, machine: Machine) -> int | None:
 
 def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
     """Yield why a part of the sandbox cannot have a port."""
-    if occupant := machine.occupant(wanted.owner, wanted.bind, shared=bool(wanted.option)):
+    if occupant := machine.occupant(wanted):
         yield taken(wanted, occupant)
     port, lowest = wanted.bind.port, host_network.first_unprivileged()
     if port < lowest and machine.engine.facts().rootless and not host_network.may_bind_all(FORWARDER):
@@ -178,10 +182,7 @@ def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
             "(sysctl net.ipv4.ip_unprivileged_port_start)",
             fix=f"{wanted.choice(host_network.ALTERNATIVE)}\n"
             f"or allow it for all users: sudo sysctl net.ipv4.ip_unprivileged_port_start={port}   "
-            f"(to keep it: echo net.ipv4.ip_unprivileged_port_start={port} | "
-            "sudo tee /etc/sysctl.d/50-sandbox.conf)\n"
-            f"or for the engine's {FORWARDER}: sudo setcap cap_net_bind_service=ep $(command -v {FORWARDER}) "
-            "&& systemctl --user restart docker",
+            "(in /etc/sysctl.d to last)",
         )
 
 
@@ -212,21 +213,22 @@ class Machine:
         ours, edge = labelled.containers(engine, home), labelled.edge(engine, home)
         return cls(name, home, engine, ours, edge, edge_container.listens(engine, home))
 
-    def occupant(self, owner: str, bind: Bind, *, shared: bool) -> Occupant | None:
-        """Return who keeps `owner` from listening there; None if no one does.
+    def occupant(self, wanted: Wanted) -> Occupant | None:
+        """Return who keeps the owner from listening there; None if no one does.
 
-        The edge can have a `shared` port for several sandboxes, unless one of them has it for a Service or a registry.
+        The edge can have a shared port for several sandboxes, unless one of them has it for a Service or a registry.
         """
+        owner, bind = wanted.owner, wanted.bind
         others = [route for route in routes.load(self.home.edge) if route.name != self.name]
         for route in others:
-            places = map(route.place, route.tcp_ports) if shared and owner == EDGE else route.takes
+            places = map(route.place, route.tcp_ports) if wanted.is_shared else route.takes
             if any(port == bind.port and _meet(address, bind.address) for address, port in places):
                 return _sandbox(route.name)
         registries = routes.REGISTRIES.load(self.home.edge)
         for each in registries:
             if each.sandbox != self.name and each.port == bind.port and _meet(bind.address, each.place[0]):
                 return _sandbox(each.sandbox)
-        if starting := claimant(self.home.claims, bind.port, self.claimed_by(owner, shared=shared)):
+        if starting := claimant(self.home.claims, bind.port, self.name):
             return Occupant(f"sandbox '{starting}', which is starting", "wait for it")
         has_registry = any(each.sandbox == self.name and Bind(*each.place) == bind for each in registries)
         if bind in self.listening and has_registry == (owner != EDGE):
@@ -252,16 +254,7 @@ class Machine:
         if stranger := self.engine.container(publisher) if publisher else None:
             return _container(stranger, self.home)
         process = host_network.holder(bind.port)
-        # The edges of other users are in the machine's network, where the engine tells nothing of their ports.
-        edges = (each for each in self.engine.containers(LABEL) if each.running and each.name.startswith(EDGE))
-        theirs = next((edge for edge in edges if not labelled.is_ours(edge, self.home)), None)
-        if theirs and (process is None or "haproxy" in str(process)):
-            return Occupant(f"container {theirs.name}, {labelled.whose(theirs)}, or {process or UNKNOWN}")
         return Occupant(str(process), f"stop it (kill {process.pid})") if process else Occupant(UNKNOWN)
-
-    def claimed_by(self, owner: str, *, shared: bool) -> str:
-        """Return the owner that a starting sandbox claims the port for: the edge, or the edge for it alone."""
-        return owner if shared or owner != EDGE else f"{owner}+{self.name}"
 
 
 def _sandbox(name: str) -> Occupant:
@@ -286,16 +279,16 @@ def _meet(address: str, other: str) -> bool:
 
 
 @contextmanager
-def hold(folder: Path, name: str, wanted: Iterable[tuple[str, int]]) -> Iterator[None]:
-    """Claim ports, each for an owner, for the sandbox `name` during the block: other commands of the user leave them.
+def hold(folder: Path, name: str, ports: Iterable[int]) -> Iterator[None]:
+    """Claim ports for the sandbox `name` during the block: other commands of the user leave them.
 
     A claim is a locked file, so it ends with the process that made it.
     """
     files.make_private_dir(folder)
     sweep(folder)
     with ExitStack() as stack:
-        for owner, port in wanted:
-            path = folder / f"{port}.{owner}.{name}"  # none of the three has a dot
+        for port in ports:
+            path = folder / f"{port}.{name}"
             stack.callback(path.unlink, missing_ok=True)
             stack.enter_context(FileLock(path, timeout=PATIENCE, mode=0o600))
         yield
@@ -303,19 +296,19 @@ def hold(folder: Path, name: str, wanted: Iterable[tuple[str, int]]) -> Iterator
 
 def sweep(folder: Path) -> None:
     """Remove the claims of commands that were killed."""
-    for path in folder.glob("*.*.*"):
+    for path in folder.glob("*.*"):
         with suppress(Timeout), FileLock(path, timeout=0, mode=0o600):
             path.unlink(missing_ok=True)
 
 
-def claimant(folder: Path, port: int, owner: str) -> str | None:
-    """Return the sandbox for which another owner has claimed the port; sandboxes may share a port of one owner."""
+def claimant(folder: Path, port: int, name: str) -> str | None:
+    """Return another sandbox than `name` for which a running command has claimed the port."""
     for path in folder.glob(f"{port}.*"):
-        _, theirs, name = path.name.split(".")
-        if theirs != owner:
+        other = path.name.partition(".")[2]
+        if other != name:
             try:
                 with FileLock(path, timeout=0, mode=0o600):
                     continue
             except Timeout:
-                return name
+                return other
     return None

@@ -22,9 +22,9 @@ def used(place: Home) -> None:
         routes.save(place.edge, Route("demo", "demo.test", "node", (("127.0.0.1", 443),), 1.0))
         routes.remove(place.edge, "demo")
     forwarder.use(place, Path("/bin/true"))
-    with ports.hold(place.claims, "demo", [("sandbox-edge", 443)]):
+    with ports.hold(place.claims, "demo", [5432]):
         pass
-    (place.claims / "5001.sandbox-old-registry.old").touch()
+    (place.claims / "5001.old").touch()
     place.networks.mkdir()
     (place.networks / ".lock").touch()
     for parent in (place.sandbox("demo").mirrors.parent, place.sandbox("demo").charts.parent):
@@ -55,8 +55,8 @@ def test_while_another_is_known_its_files_stay(place: Home, kept: str) -> None:
     if kept != "claim":
         down(place)
     else:
-        with ports.hold(place.claims, "other", [("sandbox-edge", 443)]):
+        with ports.hold(place.claims, "other", [5432]):
             down(place)
     assert place.edge.is_dir() and place.networks.is_dir()
     assert not place.lock("demo").exists()
-    assert not (place.claims / "5001.sandbox-old-registry.old").exists()
+    assert not (place.claims / "5001.old").exists()

@@ -231,8 +231,6 @@ def test_places_of_a_service_are_shown_and_printed(step: EdgeStep, cluster: ApiS
     port, engine = free_port(), node_of(step)
     with pytest.raises(UsageError, match="no way to the Service shop/db"):
         run("url", "shop/db", "-n", "demo")
-    with pytest.raises(UsageError, match="there is no Service shop/nothing"):
-        run("url", "shop/nothing", "-n", "demo")
     run("port", "add", str(port), "shop/db:5432")
     live = cluster.objects["/api/v1/namespaces/shop/services/db"]
     live["spec"]["type"] = "LoadBalancer"
