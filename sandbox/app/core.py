@@ -101,21 +101,21 @@ class Sandbox:
         """
         from sandbox.app import preflight
 
-        with preflight.surveyed(self, recreate, prepared) as ready:
-            steps, supports = [step for step, _ in ready.found], ready.spec.cluster.supports
-            states = {step.name: status.state for step, status in ready.found}
+        with preflight.surveyed(self, recreate, prepared) as (spec, found):
+            steps, supports = [step for step, _ in found], spec.cluster.supports
+            states = {step.name: status.state for step, status in found}
             self._was_there = states.get("cluster", State.ABSENT) is not State.ABSENT
-            agree_on_loss(self.name, ready.found, self.agreement)
-            agreed = self.agreement.recreate(ready.found, recreate)
+            agree_on_loss(self.name, found, self.agreement)
+            agreed = self.agreement.recreate(found, recreate)
             if not supports.whole_cluster:
                 agree_on_tenancy(steps, self.agreement)
             with saved_spec.coming_from(self.names, self.chosen.origin):
                 if supports.containers:
-                    ready.engine.record(self.names)
+                    used_engine.UsedEngine.of(Engine.connect()).record(self.names)
                 report = self.session.report
-                changed = lifecycle.up(steps, report, keep=keep, recreate=agreed, found=ready.found, spared=spared)
-            self._watch_unused(ready.spec.pause_seconds)
-        self._resolved = ready.spec
+                changed = lifecycle.up(steps, report, keep=keep, recreate=agreed, found=found, spared=spared)
+            self._watch_unused(spec.pause_seconds)
+        self._resolved = spec
         return changed
 
     def _watch_unused(self, after: float | None) -> None:
@@ -150,9 +150,9 @@ class Sandbox:
     def plan(self, *, recreate: Collection[str] = ()) -> Found:
         from sandbox.app import preflight
 
-        with preflight.surveyed(self, recreate) as ready:
-            agree_on_loss(self.name, ready.found, self.agreement)
-            return ready.found
+        with preflight.surveyed(self, recreate) as (_, found):
+            agree_on_loss(self.name, found, self.agreement)
+            return found
 
     def down(self, *, purge: bool = False) -> bool:
         """Take it down; with `purge` the registry's data and the certificates too. Returns whether it was there."""
@@ -344,7 +344,7 @@ class Sandbox:
 
     @property
     def registry(self) -> str:
-        """Return the registry, as image names begin with it on this machine and in the cluster: `localhost:5001`."""
+        """The beginning of image names on this machine and in the cluster: `localhost:5001`."""
         return self.resolved.registry.image_prefix
 
     @property

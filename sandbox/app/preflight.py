@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sandbox.app import context, machine_plan, requirements
@@ -18,26 +17,16 @@ from sandbox.engine import Engine
 from sandbox.errors import UsageError
 from sandbox.plan import lifecycle
 from sandbox.plan.lifecycle import Found
-from sandbox.plan.used_engine import UsedEngine
 from sandbox.step import Rebuildable, State, Step
 
 if TYPE_CHECKING:
     from sandbox.app.core import Sandbox
 
-Prepared = Callable[[Sequence[Step]], Sequence[Step]]
-
-
-@dataclass(frozen=True)
-class Surveyed:
-    """The spec of an `up` with its ports, the result of every check, and the engine."""
-
-    spec: ResolvedSpec
-    found: Found
-    engine: UsedEngine
-
 
 @contextmanager
-def surveyed(sandbox: Sandbox, recreate: Collection[str], prepared: Prepared = tuple) -> Iterator[Surveyed]:
+def surveyed(
+    sandbox: Sandbox, recreate: Collection[str], prepared: Callable[[Sequence[Step]], Sequence[Step]] = tuple
+) -> Iterator[tuple[ResolvedSpec, Found]]:
     """Lock the sandbox, agree on its spec, reserve its ports, and check every step. Raises SandboxError."""
     home, names, session, spec = context.home(), sandbox.names, sandbox.session, sandbox.spec
     chosen, agreement = sandbox.chosen, sandbox.agreement
@@ -76,6 +65,5 @@ def surveyed(sandbox: Sandbox, recreate: Collection[str], prepared: Prepared = t
                 for step, status in statuses:  # the caller may have meant these to be recreated in any case
                     if step.name in recreate and status.state in (State.READY, State.DRIFTED):
                         session.say(f"{step.title} stays: the spec needs no other")
-                used = UsedEngine.of(engine)
                 looking.close()  # from here on things change
-                yield Surveyed(resolved, statuses, used)
+                yield resolved, statuses

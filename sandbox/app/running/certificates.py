@@ -6,10 +6,8 @@ import base64
 import binascii
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from sandbox.app import machine_plan
 from sandbox.app.core import Sandbox
@@ -24,31 +22,16 @@ from sandbox.names import Names
 from sandbox.plan import lifecycle
 from sandbox.truststore import stores
 
-# A cluster that is stopped refuses at once; one that hangs is not worth waiting for longer.
-TIMEOUT = 3.0
-
 
 def secrets_with(names: Names) -> Mapping[str, tuple[str, ...]] | None:
     """Return the Secrets (NAMESPACE/NAME) by their certificate's SHA-256; None if the cluster does not answer."""
-    pool = ThreadPoolExecutor(1)
     try:
-        return pool.submit(_secrets, names.kubeconfig).result(TIMEOUT)
-    except (SandboxError, TimeoutError):
+        listed = Cluster(names.kubeconfig).list("v1", "Secret")
+    except SandboxError:
         return None
-    finally:
-        pool.shutdown(wait=False)
-
-
-def stores_with(names: Names, entries: Sequence[Entry]) -> tuple[str, ...]:
-    """Return the trust stores of this machine that have the sandbox's root."""
-    roots = [entry.file.read_bytes() for entry in entries if entry.role == ROOT and entry.facts is not None]
-    return tuple(store for root in roots for store in stores.installed(root, names.home.trust))
-
-
-def _secrets(kubeconfig: Path) -> Mapping[str, tuple[str, ...]]:
     now = datetime.now(UTC)
     secrets: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
-    for secret in Cluster(kubeconfig).list("v1", "Secret"):
+    for secret in listed:
         try:
             chain = base64.b64decode((secret.get("data") or {}).get("tls.crt", ""))
             fingerprint = describe(chain, now=now).sha256
@@ -56,6 +39,12 @@ def _secrets(kubeconfig: Path) -> Mapping[str, tuple[str, ...]]:
             continue  # no certificate that can be read
         secrets[fingerprint] += (f"{secret['metadata']['namespace']}/{secret['metadata']['name']}",)
     return secrets
+
+
+def stores_with(names: Names, entries: Sequence[Entry]) -> tuple[str, ...]:
+    """Return the trust stores of this machine that have the sandbox's root."""
+    roots = [entry.file.read_bytes() for entry in entries if entry.role == ROOT and entry.facts is not None]
+    return tuple(store for root in roots for store in stores.installed(root, names.home.trust))
 
 
 @dataclass(frozen=True)

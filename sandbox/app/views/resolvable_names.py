@@ -8,15 +8,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.app import context
 from sandbox.app.views import overview
 from sandbox.app.views.known_sandboxes import require_known
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.system import hosts_file, process
-from sandbox.truststore import stores
 
 TIMEOUT = 60.0  # seconds, where the user cannot be asked for a password
-WINDOWS = r"C:\Windows\System32\drivers\etc\hosts"
 
 
 @dataclass(frozen=True)
@@ -43,17 +40,13 @@ def install(name: str) -> Change:
     notes = ["a hosts file has no wildcards: run it again when the sandbox gets more hosts"]
     if answered.others:  # such a host comes from an Ingress, which anything in the cluster may have made
         notes.append(f"not of the sandbox's domain, and no longer what others know by it: {', '.join(answered.others)}")
-    if stores.this_machine(context.home().trust).wsl:
-        lines = "\n".join(hosts_file.lines(name, answered.hosts, answered.address))
-        notes.append(f"for browsers on Windows, add to {WINDOWS}, as its administrator:\n{lines}")
     return Change(before, after, tuple(notes))
 
 
 def uninstall(name: str | None) -> Change:
     """Plan to remove the lines of a sandbox, or of all, also of those that are gone. Raises SandboxError."""
     before = hosts_file.read()
-    wsl = stores.this_machine(context.home().trust).wsl
-    return Change(before, hosts_file.removed(before, name), (f"and from {WINDOWS}, if they are there",) if wsl else ())
+    return Change(before, hosts_file.removed(before, name))
 
 
 def command(file: Path | str, *, at_terminal: bool) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from sandbox.app.views.overview import AnsweredHosts
 from sandbox.engine import Engine
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.system import hosts_file
-from sandbox.truststore import stores
 from tests.support.fakes import FakeEngine
 from tests.unit.cli.test_main import run
 
@@ -65,14 +64,6 @@ def test_nothing_is_changed_unasked(hosts: Path, tmp_path: Path) -> None:
     ran = run("hosts", "install", "-n", "demo", "--dry-run", cwd=tmp_path)
     assert ran.code == 0 and f"+ {LINE}" in ran.stdout and "$ cp FILE" in ran.stdout
     assert hosts.read_bytes() == BEFORE
-
-
-def test_windows_below_is_told_what_to_add(hosts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """WSL2 has two hosts files, and browsers read the one of Windows, which needs its administrator."""
-    machine = stores.Machine(home=tmp_path, folder=tmp_path, wsl=True)
-    monkeypatch.setattr(stores, "this_machine", lambda folder: machine)
-    ran = run("hosts", "install", "-n", "demo", "--yes", cwd=tmp_path)
-    assert "drivers" in ran.stderr and ran.stderr.count(LINE) == 2
 
 
 def test_file_is_left_alone_without_sudo_or_after_another_change(hosts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
