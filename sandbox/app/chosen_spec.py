@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,30 +31,13 @@ UNNAMED = "sandbox"
 
 
 def find(file: Path | None, name: str | None) -> Spec:
-    """Return the spec as `written` does; where it says nothing of a cluster, with the present one."""
+    """Return the spec that is written; where it says nothing of a cluster, with the present one."""
     return as_made(written(file, name))
 
 
-def written(
-    file: Path | None,
-    name: str | None,
-    overrides: Sequence[Override] = (),
-    *,
-    called: str | None = None,
-    naming: Callable[[str, str], str] | None = None,
-) -> Spec:
-    """Read the spec of FILE, else of `default_file`, else take the default one; with the values of `overrides`.
-
-    With NAME alone it is the spec of the last `up` of this sandbox, else the default one of that name; with both it is
-    FILE's spec under that name. A fetched FILE without a name in it is named after the folder `called`. Otherwise
-    `naming` chooses its name. Raises UsageError.
-    """
-    file = meant_file(file, name)
-    if file is None:
-        spec = Spec() if name is None else _saved(name) or Spec.default(name)
-        return changed(spec, overrides, called=f"the spec of '{spec.name}'")
-    renamed = (Override(("name",), name, "NAME"),) if name else ()
-    return read(file, (*overrides, *renamed), called=called, naming=naming)
+def written(file: Path | None, name: str | None) -> Spec:
+    """Return the spec as it is written, see `choose`. Raises UsageError."""
+    return choose(file, name).spec
 
 
 def file_to_bring_up(file: Path | None, name: str | None) -> Path | None:
@@ -101,20 +84,9 @@ class _Naming:
         return another if self.may_rename or is_kept else own
 
 
-def read(
-    file: Path,
-    overrides: Sequence[Override] = (),
-    *,
-    called: str | None = None,
-    naming: Callable[[str, str], str] | None = None,
-) -> Spec:
-    """Read the spec in `file`; without a name in it, it is named after its checkout, or the folder `called`.
-
-    Raises UsageError.
-    """
-    if called:
-        return load(file, overrides, called=called)
-    return load(file, overrides, naming=naming or _Naming(file))
+def read(file: Path) -> Spec:
+    """Read the spec in `file`; without a name in it, it is named after its checkout. Raises UsageError."""
+    return load(file, naming=_Naming(file))
 
 
 def remembered(name: str) -> ResolvedSpec | None:
@@ -251,21 +223,30 @@ def choose(
     project: Fetched | None = None,
     may_rename: bool = False,
 ) -> ChosenSpec:
-    """Return the spec that a command names by FILE, NAME, a fetched project or nothing. Raises UsageError.
+    """Return the spec of FILE or of a fetched project, else of `default_file`, else the default one. Raises UsageError.
 
-    With `may_rename`, it gets a name of its own where the sandbox of another file has its name.
+    NAME alone means the spec of the last `up` of this sandbox, else the default one of that name; with a FILE it
+    renames its spec. A fetched spec without a name in it is named after its folder. With `may_rename`, a spec gets
+    another name where the sandbox of another file has its own.
     """
-    file = project.file if project else file
-    meant = meant_file(file, name)
-    naming = _Naming(meant, may_rename=may_rename) if meant else None
-    spec = written(file, name, overrides, called=project.called if project else None, naming=naming)
-    taken, may_rename = naming.taken if naming else None, may_rename and name is None
-    origin = None if name and home().sandbox(name).spec.exists() else Origin()
+    meant = project.file if project else meant_file(file, name)
+    if meant is None:
+        default = Spec() if name is None else _saved(name) or Spec.default(name)
+        spec = changed(default, overrides, called=f"the spec of '{default.name}'")
+        return ChosenSpec(
+            spec=spec, origin=None if name and home().sandbox(name).spec.exists() else Origin(), file=file
+        )
+    naming = _Naming(meant, may_rename=may_rename)
+    renamed = (Override(("name",), name, "NAME"),) if name else ()
+    if project and project.called:
+        spec = load(meant, (*overrides, *renamed), called=project.called)
+    else:
+        spec = load(meant, (*overrides, *renamed), naming=naming)
+    origin = Origin.of(meant)
     if project and project.origin.is_fetched:
         spec, origin = with_own_cluster(with_bundle(spec) if project.bundle else spec), project.origin
-    elif meant:
-        origin = Origin.of(meant)
-    return ChosenSpec(spec=spec, origin=origin, file=file, project=project, taken=taken, may_rename=may_rename)
+    may_rename = may_rename and name is None
+    return ChosenSpec(spec=spec, origin=origin, file=file, project=project, taken=naming.taken, may_rename=may_rename)
 
 
 def given(spec: Spec | str | os.PathLike[str] | None) -> ChosenSpec:
