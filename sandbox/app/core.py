@@ -99,9 +99,9 @@ class Sandbox:
         On failure, changes are rolled back, unless `keep`. `recreate` names stale steps that may be recreated; where
         one of `spared` fails, all else stays. The steps are `prepared` before they are checked.
         """
-        from sandbox.app import preflight
+        from sandbox.app import requirements
 
-        with preflight.surveyed(self, recreate, prepared) as (spec, found):
+        with requirements.surveyed(self, recreate, prepared) as (spec, found):
             steps, supports = [step for step, _ in found], spec.cluster.supports
             states = {step.name: status.state for step, status in found}
             self._was_there = states.get("cluster", State.ABSENT) is not State.ABSENT
@@ -148,9 +148,9 @@ class Sandbox:
             self.session.say(f"'{other}' is of the same spec, under another name; to remove it: sandbox down {other}")
 
     def plan(self, *, recreate: Collection[str] = ()) -> Found:
-        from sandbox.app import preflight
+        from sandbox.app import requirements
 
-        with preflight.surveyed(self, recreate) as (_, found):
+        with requirements.surveyed(self, recreate) as (_, found):
             agree_on_loss(self.name, found, self.agreement)
             return found
 

@@ -1,33 +1,89 @@
-"""Checks before anything is made: programs (which it fetches), a cluster that can be made, a source of images."""
+"""What `up` does before its first change: agree on the spec, fetch programs, reserve ports, check every step."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
-from sandbox.app.agreement import Agreement
+from sandbox.app import context, machine_plan
+from sandbox.app.agreement import Agreement, agree_on_origin, agree_on_own_name
+from sandbox.app.edge import ports
+from sandbox.app.machine_plan import explaining, keeping
+from sandbox.app.project import spec_check
 from sandbox.app.session import Session
 from sandbox.app.views.known_sandboxes import cluster_of
 from sandbox.bundle import released_tools
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
-from sandbox.components.certificates import cert_manager
 from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster import kubeconfig, kubeconfig_lock
 from sandbox.components.cluster.kind.cluster_config import ROLE
-from sandbox.components.ingress import traefik
+from sandbox.components.network import proxy_settings
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives
 from sandbox.components.workloads.helm import Helm
-from sandbox.config.schema import Cluster, Kustomization, Spec
+from sandbox.config.schema import Cluster, Kustomization, ResolvedSpec, Spec
 from sandbox.engine import Engine, endpoint, engine_limits
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.names import Home, Names
-from sandbox.plan import providers, saved_spec
+from sandbox.plan import lifecycle, providers, saved_spec
+from sandbox.plan.lifecycle import Found
+from sandbox.step import Rebuildable, State, Step
 from sandbox.system import inotify, process
+
+if TYPE_CHECKING:
+    from sandbox.app.core import Sandbox
 
 # inotify instances that the processes of one node use; the kernel counts them for root.
 OF_CONTROL_PLANE, OF_WORKER = 27, 15
+
+
+@contextmanager
+def surveyed(
+    sandbox: Sandbox, recreate: Collection[str], prepared: Callable[[Sequence[Step]], Sequence[Step]] = tuple
+) -> Iterator[tuple[ResolvedSpec, Found]]:
+    """Lock the sandbox, agree on its spec, reserve its ports, and check every step. Raises SandboxError."""
+    home, names, session, spec = context.home(), sandbox.names, sandbox.session, sandbox.spec
+    chosen, agreement = sandbox.chosen, sandbox.agreement
+    with session.alone(sandbox.name, "up"):
+        agree_on_own_name(names, chosen, agreement)
+        agree_on_origin(names, chosen.origin, "up", agreement)
+        if not names.spec.exists():
+            sandbox.note_earlier_names()
+        if chosen.fetched:
+            chosen.fetched.require_no_data(spec)
+        engine = Engine.connect()
+        if spec.cluster.supports.whole_cluster and (refusal := engine_limits.refusal(engine.facts())):
+            raise refusal
+        if existing := agreement.existing_cluster(chosen.spec, chosen.file, home, engine):
+            spec = existing.adopted_by(spec)
+        spec_check.require_files(spec)
+        context.trust(spec)
+        provide_tools(spec, home, session, agreement)
+        if spec.network.proxy == "auto" and spec.cluster.supports.whole_cluster:
+            for fault in proxy_settings.faults(context.environ()):
+                session.say(f"nodes and pods get no such proxy: {fault}")
+        with ExitStack() as looking, ExitStack() as reserved:
+            looking.enter_context(keeping(engine, names))
+            resolved = reserved.enter_context(ports.reserve(spec, home, engine))
+            steps, engine, own = machine_plan.steps(resolved, origin=chosen.origin)
+            require(resolved, home, own)
+            require_inotify(resolved, engine, names, agreement)
+            rebuildable = [step.name for step in steps if isinstance(step, Rebuildable)]
+            for name in recreate:
+                if name not in rebuildable:
+                    raise UsageError(f"--recreate knows no step '{name}'", fix=f"one of {', '.join(rebuildable)}")
+            for note in spec_check.host_notes(resolved):
+                session.say(note)
+            with explaining(resolved):
+                statuses = lifecycle.survey(prepared(steps), session.report)
+                for step, status in statuses:  # the caller may have meant these to be recreated in any case
+                    if step.name in recreate and status.state in (State.READY, State.DRIFTED):
+                        session.say(f"{step.title} stays: the spec needs no other")
+                looking.close()  # from here on things change
+                yield resolved, statuses
 
 
 def provide_tools(spec: Spec, home: Home, session: Session, agreement: Agreement) -> None:
@@ -97,22 +153,6 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
     if not kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig):
         kubeconfig_lock.require_unlocked(home.kubeconfig)
     _require_files(spec, home)
-    if spec.certs.issuer == "cert-manager":
-        cert_manager.release_manifest(home.manifests)
-    if spec.ingress.gateway_api and own.source == "upstream":
-        traefik.gateway_definitions(home.manifests)
-
-
-def require_engine(engine: Engine) -> None:
-    """Refuse an engine on which no cluster runs, or whose command is missing. Raises MissingTool."""
-    if refusal := engine_limits.refusal(engine.facts()):
-        raise refusal
-    if engine.is_podman and process.which("podman") is None:
-        raise MissingTool(
-            "podman is not installed",
-            details="the engine is Podman, and kind needs its command",
-            fix="install it: the package podman on Debian and Ubuntu",
-        )
 
 
 def require_inotify(spec: Spec, engine: Engine, names: Names, agreement: Agreement) -> None:

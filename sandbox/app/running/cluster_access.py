@@ -32,10 +32,7 @@ def make(names: Names, spec: ResolvedSpec, *, read_only: bool, namespace: str | 
             )
         cluster = SandboxNamespace(names, spec.namespace).cluster
     elif namespace and cluster.get("v1", "Namespace", namespace) is None:
-        names_there = ", ".join(each["metadata"]["name"] for each in cluster.list("v1", "Namespace"))
-        raise UsageError(
-            f"there is no namespace {namespace}", details=f"there are: {names_there}", fix="name one of them"
-        )
+        raise UsageError(f"there is no namespace {namespace}", fix="create it, or name another")
     only = namespace or spec.namespace
     place, role = only or SYSTEM_NAMESPACE, "view" if read_only else "edit"
     account = f"sandbox-{role}" if only else f"sandbox-{role}-all"

@@ -102,15 +102,6 @@ def test_a_kustomization_is_exported_as_what_it_renders_to(spec: ResolvedSpec, t
     assert file.stat().st_mode & 0o077 == 0
 
 
-def test_nothing_is_written_when_hosts_cannot_be_compared(spec: ResolvedSpec, tmp_path: Path) -> None:
-    broken = tmp_path / "broken.yaml"
-    broken.write_text("{")
-    moved = applying(spec, broken).model_copy(update={"base_domain": "shop.example.com"})
-    with pytest.raises(UsageError):
-        export(moved, tmp_path / "out", say)
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.security(14)
 def test_private_file_stays_private_in_the_export(spec: ResolvedSpec, tmp_path: Path) -> None:
     """Manifests, values and files of charts and addons that only their user may read → the same in the export."""

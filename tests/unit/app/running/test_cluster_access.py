@@ -49,10 +49,9 @@ def test_read_only_kubeconfig_of_a_namespace_may_view_it_only(names: Names, serv
     assert not [path for path in server.objects if "clusterrolebindings" in path]
 
 
-def test_unknown_namespace_is_refused_with_the_known_ones(names: Names, server: ApiServer) -> None:
-    with pytest.raises(UsageError, match="no namespace shpo") as caught:
+def test_unknown_namespace_is_refused(names: Names, server: ApiServer) -> None:
+    with pytest.raises(UsageError, match="no namespace shpo"):
         made(names, namespace="shpo")
-    assert "shop" in caught.value.details
 
 
 def test_sandbox_that_is_not_up_has_no_kubeconfig(names: Names) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import chosen_spec, context
+from sandbox.app import context
 from sandbox.app.views import known_sandboxes
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
@@ -107,11 +107,6 @@ def test_list_says_which_sandboxes_are_on_another_engine(engine: FakeEngine) -> 
         ("here", "absent"),
         ("there", "elsewhere"),
     ]
-
-
-def test_empty_name_is_not_the_default_sandbox(isolated_home: object) -> None:
-    with pytest.raises(UsageError, match="name"):
-        chosen_spec.written(None, "")
 
 
 @pytest.mark.parametrize(
