@@ -68,7 +68,7 @@ def failing(error: Callable[[], object]) -> Callable[[], None]:
     """Lets the command fail when it reads its spec."""
 
     def patch() -> None:
-        setattr(chosen_spec, "written", lambda *given, **more: error())  # noqa: B010  # in a fork of its own
+        setattr(chosen_spec, "choose", lambda *given, **more: error())  # noqa: B010  # in a fork of its own
 
     return patch
 
