@@ -88,12 +88,12 @@ def local() -> Local:
 def registry_url(spec: Spec) -> str:
     """Return the URL of the registry that the spec names, else of the sandbox's own, which must be up.
 
-    A port alone does not tell whose registry listens there. Raises UsageError, NameTaken.
+    The port is that of its container or tunnel, whatever the spec says. Raises UsageError, NameTaken.
     """
     spec = chosen_spec.as_made(spec)
     if spec.registry.external:
         return spec.registry.external
-    engine, names, chosen = Engine.connect(), home().sandbox(spec.name), spec.registry.port
+    engine, names = Engine.connect(), home().sandbox(spec.name)
     if spec.cluster.supports.containers:
         used_engine.require(names)
         labelled.require(engine, names)
@@ -113,12 +113,6 @@ def registry_url(spec: Spec) -> str:
             details="its port is not known without its container; nothing was changed",
             fix="sandbox up, with the sandbox's own file; `sandbox list` shows the sandboxes there are",
             id="no-sandbox",
-        )
-    if chosen not in ("auto", port):
-        raise UsageError(
-            f"the registry of the sandbox '{spec.name}' has port {port}, not {chosen}",
-            details="nothing was changed",
-            fix=f"keep it: registry: {{port: {port}}} in sandbox.yaml; or have it moved to {chosen}: sandbox up",
         )
     return f"http://localhost:{port}"
 

@@ -208,16 +208,14 @@ def remove(session: Session, port: int, *, name: str | None) -> None:
 
 def _route(home: Home, name: str | None) -> Route:
     up = routes.load(home.edge)
-    if name is None and len(up) > 1:
-        names = ", ".join(route.name for route in up)
-        raise UsageError("there are several sandboxes", details=f"up are: {names}", fix="name one by -n")
-    if name is None and not up:
-        raise UsageError("no sandbox is up", fix="sandbox up")
+    if name is None and len(up) != 1:
+        names = ", ".join(route.name for route in up) or "none"
+        raise UsageError("it is not clear which sandbox is meant", details=f"up are: {names}", fix="name one by -n")
     name = name or up[0].name
     route = routes.find(up, name)
     if route is None:
         require_known(name)
-        raise UsageError(f"the sandbox {name} is not up", fix=f"sandbox up {name}")
+        raise not_up(name, "")
     if route.forwards:
         raise UsageError(
             f"'{name}' is reached by kubectl port-forward, which has the TCP ports of its spec only",

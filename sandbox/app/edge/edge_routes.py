@@ -69,11 +69,11 @@ def _owner(home: Home, host: str, name: str | None) -> Route:
             fix="use an Ingress instead, with a Service without selector and the server's address in an EndpointSlice",
         )
     domains = ", ".join(f"{route.name} ({route.domain})" for route in up) or "none"
-    if name is None and up:
-        fix = f"use a host below one of these domains, such as {host.partition('.')[0]}.{up[0].domain}"
-    else:
-        fix = f"sandbox up {name}" if name else "sandbox up"
-    raise UsageError(f"no sandbox is up for {name or host}", details=f"up are: {domains}", fix=fix)
+    raise UsageError(
+        f"no sandbox is up for {name or host}",
+        details=f"up are: {domains}",
+        fix="use a host below one of these domains, or bring its sandbox up: sandbox up",
+    )
 
 
 def _issue(home: Home, route: Route) -> None:
