@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.app.chosen_spec import ChosenSpec
-from sandbox.config.schema import Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.errors import SandboxError, UsageError
-from sandbox.names import LABEL, Home, Names
+from sandbox.names import LABEL, Names
 from sandbox.plan import saved_spec
 from sandbox.step import State
 
 if TYPE_CHECKING:  # imported for types only: a push must import little
-    from sandbox.app.project.existing_clusters import UserCluster
     from sandbox.components.cluster.existing.steps import TenancyStep
-    from sandbox.engine import Engine
     from sandbox.plan.lifecycle import Found
     from sandbox.step import Step
 
@@ -32,10 +28,6 @@ class Agreement:
         Raises `refusal` without consent.
         """
         raise refusal
-
-    def existing_cluster(self, spec: Spec, file: Path | None, home: Home, engine: Engine) -> UserCluster | None:
-        """Offer the user's own hand-made cluster instead of a new one; `spec` is as it was written."""
-        return None
 
     def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
         """Choose which outdated steps may be recreated; `named` are the steps of `--recreate`."""

@@ -205,7 +205,6 @@ class ChosenSpec:
 
     spec: Spec
     origin: Origin | None = None
-    file: Path | None = None
     project: Fetched | None = None
     taken: str | None = None
     may_rename: bool = False
@@ -233,9 +232,8 @@ def choose(
     if meant is None:
         default = Spec() if name is None else _saved(name) or Spec.default(name)
         spec = changed(default, overrides, called=f"the spec of '{default.name}'")
-        return ChosenSpec(
-            spec=spec, origin=None if name and home().sandbox(name).spec.exists() else Origin(), file=file
-        )
+        is_saved = name is not None and home().sandbox(name).spec.exists()
+        return ChosenSpec(spec=spec, origin=None if is_saved else Origin())
     naming = _Naming(meant, may_rename=may_rename)
     renamed = (Override(("name",), name, "NAME"),) if name else ()
     if project and project.called:
@@ -246,7 +244,7 @@ def choose(
     if project and project.origin.is_fetched:
         spec, origin = with_own_cluster(with_bundle(spec) if project.bundle else spec), project.origin
     may_rename = may_rename and name is None
-    return ChosenSpec(spec=spec, origin=origin, file=file, project=project, taken=naming.taken, may_rename=may_rename)
+    return ChosenSpec(spec=spec, origin=origin, project=project, taken=naming.taken, may_rename=may_rename)
 
 
 def given(spec: Spec | str | os.PathLike[str] | None) -> ChosenSpec:
@@ -261,7 +259,7 @@ def given(spec: Spec | str | os.PathLike[str] | None) -> ChosenSpec:
             file = (spec_in(path) or path / DEFAULT_FILE) if path.is_dir() else path
     if file is None:
         return ChosenSpec(spec=Spec(), origin=Origin())
-    return ChosenSpec(spec=read(file), origin=Origin.of(file), file=file)
+    return ChosenSpec(spec=read(file), origin=Origin.of(file))
 
 
 @contextmanager

@@ -57,8 +57,6 @@ def surveyed(
         engine = Engine.connect()
         if spec.cluster.supports.whole_cluster and (refusal := engine_limits.refusal(engine.facts())):
             raise refusal
-        if existing := agreement.existing_cluster(chosen.spec, chosen.file, home, engine):
-            spec = existing.adopted_by(spec)
         spec_check.require_files(spec)
         context.trust(spec)
         provide_tools(spec, home, session, agreement)
