@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from string import digits
 from typing import TYPE_CHECKING, TypeVar
 
 from sandbox.app.context import DEFAULT_FILE, default_file, home, meant_file, spec_in
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     from sandbox.app.session import Session
 
 AnySpec = TypeVar("AnySpec", bound=Spec)
-
-UNNAMED = "sandbox"
 
 
 def find(file: Path | None, name: str | None) -> Spec:
@@ -109,49 +105,11 @@ def brought_up(name: str | None) -> ResolvedSpec:
 
 
 def unknown(name: str) -> UsageError:
-    """Return the error for a name that no sandbox has; the default one stands for a folder without a spec."""
-    meant = near(name) or (meant_here() if name == UNNAMED else None)
     return UsageError(
         f"there is no sandbox '{name}'",
-        fix=(f"did you mean '{meant}'? " if meant else "") + "list all with: sandbox list; create one with: sandbox up",
+        fix="list all with: sandbox list; create one with: sandbox up",
         id="no-sandbox",
     )
-
-
-def brought_up_names() -> list[str]:
-    return [each.name for each in home().known() if each.spec.exists()]
-
-
-def up_from(file: Path | None) -> str | None:
-    place = meant_file(file, None)
-    return next(iter(saved_spec.names_from(home(), Origin.of(place))), None) if place else None
-
-
-def meant_here() -> str | None:
-    """Return the sandbox that is probably meant in a folder without a spec: one of its own from before, else any."""
-    if default_file():
-        return None
-    return next(iter((*saved_spec.names_from(home(), Origin.of(DEFAULT_FILE)), *brought_up_names())), None)
-
-
-def near(name: str) -> str | None:
-    """Return the sandbox, of those brought up and the one of `default_file`, that NAME may be mistyped for.
-
-    One word differs a little; where a number or a whole word differs, that is intended.
-    """
-    others = brought_up_names()
-    with suppress(SandboxError):  # a file that cannot be read tells nothing
-        file = default_file()
-        others += [read(file).name] if file else []
-    words = name.split("-")
-    for other in others:
-        pairs = zip(words, other.split("-"), strict=False)
-        differing = [(a.strip(digits), b.strip(digits)) for a, b in pairs if a != b]
-        if other.count("-") == name.count("-") and len(differing) == 1:
-            word, meant = differing[0]
-            if word != meant and difflib.SequenceMatcher(a=word, b=meant).ratio() >= 0.7:
-                return other
-    return None
 
 
 def require_own_cluster(spec: Spec, what: str) -> None:

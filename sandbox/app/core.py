@@ -143,10 +143,6 @@ class Sandbox:
             if file and chosen_spec.read(file).name == self.name and (earlier := replaced(self.names, Origin.of(file))):
                 self.session.say(f"'{self.name}' was brought up from {earlier}, not from {file}")
 
-    def note_earlier_names(self) -> None:
-        for other in saved_spec.earlier_names(self.names, self.chosen.origin):
-            self.session.say(f"'{other}' is of the same spec, under another name; to remove it: sandbox down {other}")
-
     def plan(self, *, recreate: Collection[str] = ()) -> Found:
         from sandbox.app import requirements
 

@@ -51,7 +51,8 @@ def surveyed(
         agree_on_own_name(names, chosen, agreement)
         agree_on_origin(names, chosen.origin, "up", agreement)
         if not names.spec.exists():
-            sandbox.note_earlier_names()
+            for other in saved_spec.names_from(home, chosen.origin):
+                session.say(f"'{other}' is of the same spec, under another name; to remove it: sandbox down {other}")
         if chosen.fetched:
             chosen.fetched.require_no_data(spec)
         engine = Engine.connect()

@@ -149,11 +149,6 @@ def record_origin(names: Names, where: Origin) -> None:
     files.write_private(names.origin, where.model_dump_json(indent=2).encode() + b"\n")
 
 
-def earlier_names(names: Names, where: Origin | None) -> tuple[str, ...]:
-    """Return the other sandboxes that a spec from there brought up: its `name` was changed since."""
-    return tuple(name for name in names_from(names.home, where) if name != names.name)
-
-
 def names_from(home: Home, where: Origin | None) -> tuple[str, ...]:
     if where is None or not where.source:
         return ()
