@@ -110,12 +110,6 @@ def test_settings_that_cannot_be_are_refused_with_a_fix(
     assert fix in refused(spec(**settings), place, engine, words).fix
 
 
-def test_settings_that_can_be_are_taken(place: Home, engine: FakeEngine, tmp_path: Path) -> None:
-    mounts = ({"host": tmp_path, "node": "/data"},)
-    cluster = {"kubernetes": KUBERNETES.removeprefix("v"), "ip_family": "dual", "mounts": mounts}
-    check(spec(cluster=cluster), place, engine)
-
-
 @pytest.mark.fault(98)
 def test_ipvs_is_refused_with_nodes_of_the_bundle(place: Home, engine: FakeEngine) -> None:
     """`kubeProxyMode: ipvs` with the bundle's nodes → an error that names nftables, before anything is made."""
@@ -180,18 +174,26 @@ def test_port_of_a_process_names_it_and_a_free_port(place: Home, engine: FakeEng
     assert which == "tcp" or f"--{which}-port {offered[1]} " in error.fix
 
 
-@pytest.mark.parametrize("running", [True, False])
+@pytest.mark.fault(12)
+@pytest.mark.parametrize(
+    ("label", "value", "running", "holder", "fix"),
+    [
+        (LABEL, "other", True, "container holder of sandbox 'other'", "`sandbox down other`"),
+        (LABEL, "other", False, "container holder of sandbox 'other'", "`sandbox down other`"),
+        ("com.docker.compose.project", "shop", True, "container holder of project 'shop'", "`docker stop holder`"),
+    ],
+)
 @pytest.mark.parametrize("which", ["registry", "https"])
-def test_sandbox_holding_a_port_is_named_with_its_down_command(
-    place: Home, engine: FakeEngine, which: str, running: bool
+def test_container_holding_a_port_is_named_with_what_frees_it(
+    place: Home, engine: FakeEngine, which: str, label: str, value: str, running: bool, holder: str, fix: str
 ) -> None:
+    """A container of a sandbox or a Compose project has the port → its name, its project and what stops it."""
     port = free_port()
-    run(engine, place, "sandbox-other-registry", port)
-    box = engine.boxes["sandbox-other-registry"]
-    box.running, box.spec.labels[LABEL] = running, "other"  # type: ignore[index]
+    run(engine, place, "holder", port)
+    box = engine.boxes["holder"]
+    box.running, box.spec.labels[label] = running, value  # type: ignore[index]
     error = refused(spec(**{which: port}), place, engine)
-    assert "held by container sandbox-other-registry of sandbox 'other'" in error.details
-    assert "`sandbox down other`" in error.fix
+    assert f"held by {holder}" in error.details and fix in error.fix
 
 
 @pytest.mark.parametrize(("ingress", "free"), [({}, False), ({"controller": "none"}, True)])
@@ -294,25 +296,6 @@ def test_only_edge_ports_are_shared_by_sandboxes_starting_together(place: Home, 
     port = free_port()
     with reserve(tcp(port), place, engine), pytest.raises(PortTaken, match=f"port {port} on"):
         check(tcp(port, name="other"), place, engine)
-
-
-@pytest.mark.fault(12)
-def test_container_holding_a_port_is_named_with_how_to_stop_it(place: Home, engine: FakeEngine) -> None:
-    """A container of a Compose project has the port → its name, its project and the command that stops it."""
-    port = free_port()
-    made = ContainerSpec(
-        name="shop-web-1",
-        image=IMAGE,
-        command=("sleep",),
-        labels={"com.docker.compose.project": "shop"},
-        network=NETWORK,
-        publish={80: (Bind(LOCAL, port),)},
-    )
-    engine.run(made)
-    with closing(socket.create_server((LOCAL, port))), pytest.raises(PortTaken) as caught:
-        check(spec(https=port), place, engine)
-    assert "container shop-web-1 of project 'shop'" in caught.value.details
-    assert "`docker stop shop-web-1`" in caught.value.fix
 
 
 @pytest.mark.fault(14, 61)

@@ -120,22 +120,6 @@ def test_private_file_stays_private_in_the_export(spec: ResolvedSpec, tmp_path: 
     )
 
 
-def test_a_chart_is_exported_with_its_values(spec: ResolvedSpec, tmp_path: Path) -> None:
-    folder = tmp_path / "elsewhere" / "web"
-    (folder / "templates").mkdir(parents=True)
-    (folder / "Chart.yaml").write_text("name: web\n")
-    (folder / "templates" / "link.yaml").symlink_to(tmp_path / "project" / "more.yaml")
-    values = tmp_path / "dev.yaml"
-    values.write_text("a: b\n")
-    chart = Chart(chart=folder, values=(values,), set={"c": 1})
-    told = export(applying(spec, chart), tmp_path / "out", say)
-    place = tmp_path / "out" / "k8s" / "1-web"
-    again = Chart(chart=place / "web", release="web", values=(place / "values-1.yaml",), set={"c": 1})
-    assert load(tmp_path / "out" / "sandbox.yaml").apply == (again,)
-    assert (place / "values-1.yaml").read_text() == "a: b\n" and (place / "web" / "Chart.yaml").exists()
-    assert any("link.yaml" in line for line in told.left_out)
-
-
 def test_chart_from_elsewhere_is_exported_as_its_archive(
     spec: ResolvedSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,21 +140,26 @@ def test_chart_from_elsewhere_is_exported_as_its_archive(
 
 
 @pytest.mark.security(6)
-def test_chart_leaves_hidden_files_and_names_secrets(spec: ResolvedSpec, tmp_path: Path) -> None:
-    """A chart's folder with .env and a template of a Secret → .env stays here, the Secret and the values are named."""
-    folder, values = tmp_path / "web", tmp_path / "dev.yaml"
+def test_chart_is_exported_without_hidden_files_and_its_secrets_are_named(spec: ResolvedSpec, tmp_path: Path) -> None:
+    """A chart with .env, a Secret and a link → .env and the link stay here, the Secret and the values are named."""
+    folder, values = tmp_path / "elsewhere" / "web", tmp_path / "dev.yaml"
     (folder / "templates").mkdir(parents=True)
-    (folder / "Chart.yaml").write_text("{apiVersion: v2, name: web, version: 0.1.0}\n")
+    (folder / "Chart.yaml").write_text("name: web\n")
     (folder / ".helmignore").write_text("*.bak\n")
     (folder / ".env").write_text("PASSWORD=hunter2\n")
+    (folder / "templates" / "link.yaml").symlink_to(tmp_path / "project" / "more.yaml")
     secret = folder / "templates" / "secret.yaml"
     secret.write_text("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n")
-    values.write_text("a: 1\n")
-    chart = Chart(chart=folder, values=(values,))
-    told = export(applying(spec, chart), tmp_path / "out", say)
-    names = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    assert ".env" not in names and {".helmignore", "secret.yaml", "values-1.yaml"} <= names
+    values.write_text("a: b\n")
+    told = export(applying(spec, Chart(chart=folder, values=(values,), set={"c": 1})), tmp_path / "out", say)
+    place = tmp_path / "out" / "k8s" / "1-web"
+    again = Chart(chart=place / "web", release="web", values=(place / "values-1.yaml",), set={"c": 1})
+    assert load(tmp_path / "out" / "sandbox.yaml").apply == (again,)
+    assert (place / "values-1.yaml").read_text() == "a: b\n"
+    names = {path.name for path in (place / "web").rglob("*") if path.is_file()}
+    assert names == {"Chart.yaml", ".helmignore", "secret.yaml"}
     assert f"{folder / '.env'}: a hidden file" in told.left_out
+    assert any("link.yaml" in line for line in told.left_out)
     assert told.carried == [f"{secret}: a Secret", f"{values}: values of the chart web"]
 
 

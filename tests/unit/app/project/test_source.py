@@ -61,24 +61,21 @@ def test_repository_is_cloned_at_its_present_commit(repository: Path, fragment: 
 @pytest.mark.parametrize(
     "fragment", ["#none", "#--upload-pack=touch /tmp/x", "#main:../..", "#main:/etc", "#main:none"]
 )
-def test_missing_revision_of_a_repository_is_reported(repository: Path, fragment: str) -> None:
+def test_missing_revision_of_a_repository_is_refused(repository: Path, fragment: str) -> None:
     with pytest.raises(UsageError):
         fetch(f"file://{repository}{fragment}")
 
 
-@pytest.mark.parametrize("source", ["nowhere", "ext::sh -c touch% /tmp/x", "--upload-pack=x", "", "https://[x/y"])
-def test_unknown_kind_of_source_is_refused(source: str) -> None:
-    with pytest.raises(UsageError):
-        fetch(source)
-
-
 @pytest.mark.fault(43)
-def test_pipe_as_a_source_is_refused(tmp_path: Path) -> None:
-    """--from names a pipe or a device → refused, not waited for."""
+def test_unknown_kind_of_source_is_refused(tmp_path: Path) -> None:
+    """--from names a pipe, a device or no address → refused, not waited for."""
     os.mkfifo(tmp_path / "pipe")
-    for source in (str(tmp_path / "pipe"), "/dev/zero", "x" * 5000):
+    options = ("ext::sh -c touch% /tmp/x", "--upload-pack=x")
+    for source in (str(tmp_path / "pipe"), "/dev/zero", "x" * 5000, "nowhere", "", *options):
         with pytest.raises(UsageError, match="is neither a folder"):
             fetch(source)
+    with pytest.raises(UsageError, match="is not valid"):
+        fetch("https://[x/y")
     (tmp_path / "sandbox.yaml").write_text("name: demo\n")
     with pytest.raises(UsageError, match="not a bundle") as caught:
         fetch(str(tmp_path / "sandbox.yaml"))
