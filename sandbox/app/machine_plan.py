@@ -12,7 +12,7 @@ from sandbox.app.context import environ, home, keychain
 from sandbox.app.views import known_sandboxes
 from sandbox.config.schema import Spec
 from sandbox.engine import Engine, labelled
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import SandboxError
 from sandbox.kube import api_transport
 from sandbox.names import REGISTRY_PORT, Home, Names
 from sandbox.plan import saved_spec, used_engine
@@ -88,7 +88,7 @@ def local() -> Local:
 def registry_url(spec: Spec) -> str:
     """Return the URL of the registry that the spec names, else of the sandbox's own, which must be up.
 
-    The port is that of its container or tunnel, whatever the spec says. Raises UsageError, NameTaken.
+    The port is that of its container or tunnel, whatever the spec says. Raises SandboxError.
     """
     spec = chosen_spec.as_made(spec)
     if spec.registry.external:
@@ -106,14 +106,7 @@ def registry_url(spec: Spec) -> str:
         tunnel = routes.registry_of(names.home.edge, spec.name)
         port = tunnel.port if tunnel else None
     if port is None:
-        if known_sandboxes.is_stopped(spec.name):
-            raise known_sandboxes.not_up(spec.name, "and its registry with it; nothing was changed")
-        raise UsageError(
-            f"the registry of the sandbox '{spec.name}' does not run",
-            details="its port is not known without its container; nothing was changed",
-            fix="sandbox up, with the sandbox's own file; `sandbox list` shows the sandboxes there are",
-            id="no-sandbox",
-        )
+        raise known_sandboxes.not_up(spec.name, "its registry does not run; nothing was changed")
     return f"http://localhost:{port}"
 
 

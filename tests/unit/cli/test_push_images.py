@@ -329,9 +329,9 @@ def test_no_registry_of_a_sandbox_is_pruned_as_an_external_one(
 @pytest.mark.parametrize(
     ("name", "owner", "running", "id"),
     [
-        ("other", None, True, "no-sandbox"),
+        ("other", None, True, "not-up"),
         ("demo", "bob:4711:/home/bob/state", True, "name-taken"),
-        ("demo", None, False, "no-sandbox"),
+        ("demo", None, False, "not-up"),
     ],
     ids=["another sandbox's", "another user's", "ours, stopped"],
 )
