@@ -133,7 +133,17 @@ class FileWatch:
                                 paths.update(Path(folder, each) for each in (*folders, *files_inside))
                     with self._news:
                         self._lost |= self._folders & {Path(path) for kind, path in events if kind == DELETED}
-                        self._add(paths - self._folders)
+                        self._add(self._named(paths - self._folders))
+
+    def _named(self, paths: set[Path]) -> set[Path]:
+        """Return the paths as the roots have them: of a folder that links lead to, events have one name only."""
+        roots = {root: Path(os.path.realpath(root)) for root in self._roots}
+        named: set[Path] = set()
+        for path in paths:
+            real = Path(os.path.realpath(path.parent), path.name)
+            inside = {root / real.relative_to(target) for root, target in roots.items() if real.is_relative_to(target)}
+            named |= inside or {path}
+        return named
 
     def _add(self, paths: set[Path]) -> None:
         with self._news:

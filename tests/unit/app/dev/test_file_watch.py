@@ -60,6 +60,19 @@ def test_folder_that_is_moved_here_comes_with_its_content(watch: FileWatch, tmp_
     assert _seen(watch, root / "new/deep/a") == {root / "new" / one for one in ("", "deep", "deep/a", "link")}
 
 
+def test_file_that_a_link_leads_to_is_reported_by_its_own_name(watch: FileWatch, tmp_path: Path) -> None:
+    """Events have the name that was watched last; a rule or .dockerignore has the real one, a root its own."""
+    root, linked = tmp_path / "app", tmp_path / "app/k8s"
+    (root / "m/deep").mkdir(parents=True)
+    for link in ("a", "z"):
+        (root / link).symlink_to("m")
+    linked.symlink_to("m/deep")
+    watch.begin([root, linked])
+    for name in ("m/b", "m/deep/c"):
+        (root / name).touch()
+    assert _seen(watch, root / "m/b", linked / "c") == {root / "m/b", root / "m/deep/c", linked / "c"}
+
+
 def test_name_that_is_not_text_does_not_end_the_watch(watch: FileWatch, tmp_path: Path) -> None:
     """Its root counts as changed, for nothing more is told, and later files are told as ever."""
     root, file = tmp_path / "app", tmp_path / "sandbox.yaml"
