@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -77,15 +77,12 @@ class Session:
     def following(self, name: str) -> Iterator[None]:
         """Keep a second `dev` from the sandbox: each would undo what the other did to pods. Raises Busy at once."""
         folder = home().lock(name) / "dev"
-        with ExitStack() as stack:
+        what = f"the files of '{name}'"
+        with sandbox_lock.take(folder, self._command("dev"), seconds=0, waits=self.say, what=what):
             try:
-                stack.enter_context(sandbox_lock.take(folder, self._command("dev"), seconds=0, waits=self.say))
-            except sandbox_lock.Busy as error:
-                error.brief = f"another `sandbox dev` follows the files of '{name}'"
-                error.fix = error.fix.replace("wait for it", "use that one")
-                raise
-            stack.callback(sandbox_lock.forget, folder)
-            yield
+                yield
+            finally:
+                sandbox_lock.forget(folder)
 
     def locked(self, folder: Path, what: str, doing: str) -> AbstractContextManager[None]:
         """Keep other commands from `folder`, which has `what`, after waiting for one, which is named. Raises Busy."""

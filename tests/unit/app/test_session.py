@@ -38,9 +38,9 @@ def test_second_dev_is_refused_with_the_process_of_the_first() -> None:
         with pytest.raises(Busy) as caught, session.following("demo"):
             pass
         assert time.monotonic() - begun < session.patience / 100
-        assert caught.value.brief == "another `sandbox dev` follows the files of 'demo'"
+        assert caught.value.brief == "another command works on the files of 'demo'"
         assert f"`sandbox dev` (pid {os.getpid()}, since" in caught.value.details
-        assert caught.value.fix == f"use that one, or end it: kill {os.getpid()}"
+        assert caught.value.fix == f"wait for it, or end it: kill {os.getpid()}"
     with session.following("demo"):
         pass
     assert not context.home().lock("demo").exists()
