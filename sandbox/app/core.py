@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from sandbox.plan import lifecycle, saved_spec, used_engine
 from sandbox.plan.lifecycle import Found
 from sandbox.report import Reporter, Silent
 from sandbox.step import State, Step
+from sandbox.system import files
 
 if TYPE_CHECKING:  # imported for types only: a push must import little
     import http.client
@@ -169,7 +171,9 @@ class Sandbox:
             left = self.names.helpers if self.spec.cluster.supports.containers else ()
             helped = [labelled.remove(engine, each, home) for each in left]  # they may use what is to be removed
             removed = lifecycle.down(steps, self.session.report)
-            remains.forget_addons(self.names)
+            # Those of addons that a command enabled, which have no step in the plan.
+            shutil.rmtree(self.names.addon_values, ignore_errors=True)
+            files.remove_empty(self.names.folder)
             if purge:
                 if origin:
                     source.distrust(home, origin)

@@ -9,7 +9,7 @@ from pathlib import Path
 from sandbox.app.edge import ports
 from sandbox.components.edge import routes
 from sandbox.errors import SandboxError
-from sandbox.names import Home, Names
+from sandbox.names import Home
 from sandbox.system import files, sandbox_lock
 from sandbox.system.sandbox_lock import Busy
 
@@ -28,12 +28,6 @@ def sweep(home: Home, name: str) -> None:
         with suppress(Busy), sandbox_lock.take(each, "sandbox down", seconds=0, waits=lambda _: None):
             sandbox_lock.forget(each)
     sandbox_lock.forget(lock)
-
-
-def forget_addons(names: Names) -> None:
-    """Remove files of a sandbox that addons had; those that a command enabled are no step of the plan."""
-    shutil.rmtree(names.addon_values, ignore_errors=True)
-    files.remove_empty(names.folder)
 
 
 def _is_any_left(home: Home) -> bool:
