@@ -8,8 +8,8 @@ import click
 
 from sandbox.app import chosen_spec
 from sandbox.app.core import Sandbox
-from sandbox.app.views import known_sandboxes, sandbox_status
-from sandbox.app.views.sandbox_status import SandboxStatus
+from sandbox.app.views import known_sandboxes, overview
+from sandbox.app.views.overview import SandboxStatus
 from sandbox.cli import prompts
 from sandbox.cli.options import begin, call, change_options, named_spec_options, output_option, spec_options
 from sandbox.cli.up import Up, welcome
@@ -146,7 +146,7 @@ def status() -> int:
     """
     call = begin()
     sandbox = call.sandbox()
-    state = sandbox_status.read(sandbox)
+    state = overview.status(sandbox)
     call.show(state, _lines(state))
     if call.output == "text" and not state.exists:
         click.echo(f"'{sandbox.name}' is not up; create it with: sandbox up; list all with: sandbox list", err=True)

@@ -1,4 +1,4 @@
-"""The addresses of a sandbox, and who can reach them."""
+"""What is shown of a sandbox: its components, its addresses, and who can reach them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.app import context
+from sandbox.app.core import Sandbox
+from sandbox.app.edge import edge_ports
+from sandbox.app.edge.edge_ports import Reached
+from sandbox.app.machine_plan import keeping
+from sandbox.app.session import wake_paused
 from sandbox.app.views.known_sandboxes import not_up
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.cluster import kubeconfig
@@ -18,7 +23,7 @@ from sandbox.components.ingress import served_hosts, unserved
 from sandbox.components.ingress.served_hosts import hosts_of_secrets
 from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.values import SUBDOMAIN
-from sandbox.engine.engine_values import Bind
+from sandbox.engine import Bind, Engine
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster, ServerAway
 from sandbox.names import Home
@@ -73,6 +78,43 @@ def network(spec: ResolvedSpec, hosts: tuple[str, ...]) -> Network:
     lan = access(spec, Keystore(context.home().sandbox(spec.name).keys))
     outside = lan_access.urls(hosts, domain=spec.domain, aliases=lan.domains, port=spec.edge.ports[0])
     return Network(lan_access.is_open(spec.edge.listen), outside, lan.unvouched, warning(lan, spec))
+
+
+@dataclass(frozen=True)
+class StepState:
+    """A component; its state is ready, absent, drifted, stale or unseen, and `detail` is for people."""
+
+    step: str
+    title: str
+    state: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class SandboxStatus:
+    name: str
+    steps: Sequence[StepState]
+    network: Network
+    services: Sequence[Reached]
+
+    @property
+    def is_ready(self) -> bool:
+        return all(step.state == "ready" for step in self.steps)
+
+    @property
+    def exists(self) -> bool:
+        return any(step.step in ("spec", "cluster") and step.state != "absent" for step in self.steps)
+
+
+def status(sandbox: Sandbox) -> SandboxStatus:
+    wake_paused(sandbox.names)
+    engine = Engine.connect()
+    with keeping(engine, sandbox.names):
+        steps = [StepState(part.name, part.title, part.state, part.detail) for part in sandbox.parts()]
+        runs = any(step.step == "cluster" and step.state == "ready" for step in steps)
+        services = edge_ports.reached_of(sandbox.name, context.home(), engine) if runs else ()
+        reachable = network(sandbox.resolved, (f"*.{sandbox.domain}",))
+    return SandboxStatus(sandbox.name, steps, reachable, services)
 
 
 def addresses(spec: ResolvedSpec) -> Addresses:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app.views.overview import Network
-from sandbox.app.views.sandbox_status import SandboxStatus, StepState
+from sandbox.app.views.overview import Network, SandboxStatus, StepState
 from sandbox.cli import push_images, sandboxes, up
 from sandbox.cli.live_output import Live
 from sandbox.cli.options import Call

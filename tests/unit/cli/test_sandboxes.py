@@ -14,8 +14,7 @@ from click.testing import CliRunner
 from sandbox.app import context
 from sandbox.app.core import Sandbox
 from sandbox.app.views import overview
-from sandbox.app.views.overview import Network
-from sandbox.app.views.sandbox_status import SandboxStatus, StepState
+from sandbox.app.views.overview import Network, SandboxStatus, StepState
 from sandbox.cli import up
 from sandbox.cli.app import sandbox
 from sandbox.cli.options import Call
