@@ -118,8 +118,6 @@ class DevLoop:
             sandbox.up(spared=BROUGHT, keep=True, prepared=self._prepared)
             self._left = DevWork()
             self._rounds = self._read(sandbox)
-            if self._rounds.are_charts_behind:
-                self._round(sandbox, DevWork(manifests=True))
         except SandboxError as error:
             if error.id in REFUSED or not sandbox.kubeconfig.exists():
                 raise

@@ -190,9 +190,3 @@ class Rounds:
     @property
     def _programs(self) -> dict[str, restart.Program]:
         return programs(self.push, self.apply.registry)
-
-    @property
-    def are_charts_behind(self) -> bool:
-        if self.charts is None or not self.charts.charts or not self._programs:
-            return False
-        return self.charts.check().state is not State.READY

@@ -107,7 +107,7 @@ def test_a_saved_file_is_answered_by_a_build_and_by_a_copy(made: Made, monkeypat
         dev.page("second")
         made.write("app/Dockerfile", DOCKERFILE)
         dev.told("ready")
-        assert "another `sandbox dev`" in made.command("dev", status=1).err
+        assert "works on the files of" in made.command("dev", status=1).err
         made.write("images.yaml", IMAGES.replace("SYNC", RULE))
         assert phases(dev.told("watching")) == []  # the shell of the rule is in the roll-out of `up`
         dev.told("ready")

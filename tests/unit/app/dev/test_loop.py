@@ -95,7 +95,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage(tmp_path)
 
     def rounds(*_: object) -> SimpleNamespace:
-        return SimpleNamespace(run=made.run, copied={}, are_charts_behind=False, loaded=made.loaded)
+        return SimpleNamespace(run=made.run, copied={}, loaded=made.loaded)
 
     monkeypatch.setattr(machine_plan, "steps", lambda _: ((), None, None))
     monkeypatch.setattr("sandbox.app.dev.loop.trouble_of", lambda _: made.trouble)
