@@ -164,10 +164,8 @@ class Sandbox:
             if purge:  # only now is it known that it is this user's
                 self.session.say(f"removing '{self.name}', {self.lasting}")
             if before := used_engine.other(self.names):
-                self.session.say(
-                    f"'{self.name}' was brought up on {before}: what is there stays, and you remove it by:"
-                )
-                self.session.say(f"  DOCKER_HOST={shlex.quote(before)} sandbox down {self.name}")
+                there = f"DOCKER_HOST={shlex.quote(before)} sandbox down {self.name}"
+                self.session.say(f"'{self.name}' was brought up on {before}; remove what is there by: {there}")
             left = self.names.helpers if self.spec.cluster.supports.containers else ()
             helped = [labelled.remove(engine, each, home) for each in left]  # they may use what is to be removed
             removed = lifecycle.down(steps, self.session.report)

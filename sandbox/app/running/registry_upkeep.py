@@ -57,9 +57,7 @@ class Pruning:
             prune(client, self._tags, self.targets)
 
     def collection(self) -> str:
-        if self.whose and self.in_cluster:
-            return f"sandbox down {self.whose} --purge   (in an existing cluster no garbage is collected)"
-        if self.whose:
+        if self.whose and not self.in_cluster:
             return f"sandbox images gc -n {self.whose}"
         # A registry that is not restarted still claims, from its cache, to have blobs that were collected.
         return f"registry garbage-collect {CONFIG_FILE}   (where it runs, while nothing is pushed; then restart it)"
