@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urlsplit
 
 from sandbox.app import chosen_spec, context, machine_plan
-from sandbox.app.agreement import Agreement, agree_on_loss, agree_on_origin, agree_on_tenancy, replaced
+from sandbox.app.agreement import Agreement, agree_on_loss, agree_on_origin, agree_on_tenancy
 from sandbox.app.chosen_spec import ChosenSpec
 from sandbox.app.machine_plan import explaining, keeping
 from sandbox.app.session import PATIENCE, Session, wake_paused
 from sandbox.config.schema import ResolvedSpec, Spec
-from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import Bind, Engine, labelled
-from sandbox.errors import SandboxError
 from sandbox.names import Names, port_suffix
 from sandbox.plan import lifecycle, saved_spec, used_engine
 from sandbox.plan.lifecycle import Found
@@ -137,13 +135,6 @@ class Sandbox:
 
     def agree_on_origin(self, doing: str, agreement: Agreement | None = None) -> None:
         agree_on_origin(self.names, self.chosen.origin, doing, agreement or self.agreement)
-
-    def note_origin(self) -> None:
-        """Say where the sandbox is from, if its name was typed in a folder whose spec has that name too."""
-        with suppress(SandboxError):  # a file that cannot be read tells nothing
-            file = context.default_file()
-            if file and chosen_spec.read(file).name == self.name and (earlier := replaced(self.names, Origin.of(file))):
-                self.session.say(f"'{self.name}' was brought up from {earlier}, not from {file}")
 
     def plan(self, *, recreate: Collection[str] = ()) -> Found:
         from sandbox.app import requirements

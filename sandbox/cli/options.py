@@ -68,10 +68,7 @@ class Call:
             return Sandbox(chosen, session=self.session)
         from sandbox.cli.prompts import Asking
 
-        sandbox = Sandbox(chosen, session=self.session, agreement=Asking(yes=self.yes))
-        if self.file is None and self.name:
-            sandbox.note_origin()
-        return sandbox
+        return Sandbox(chosen, session=self.session, agreement=Asking(yes=self.yes))
 
     def running(self) -> tuple[Names, Cluster, str | None]:
         """Return the sandbox, its cluster, and in an existing cluster the only namespace that it may use.

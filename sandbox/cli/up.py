@@ -142,8 +142,6 @@ def up(
         asking = prompts.Asking(yes=bool(call.yes), take_over=take_over)
         agreement = prompts.Telling(call.say) if only_plan else asking
         sandbox = Sandbox(chosen, session=call.session, agreement=agreement)
-        if file is None and call.name:
-            sandbox.note_origin()
         if only_plan:
             found = sandbox.plan(recreate=recreate)
             return 1 if _show(call, sandbox.name, found, recreate) and check else 0
