@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.app import context
 from sandbox.app.views import overview, resolvable_names
 from sandbox.app.views.overview import AnsweredHosts
 from sandbox.engine import Engine
@@ -22,6 +23,7 @@ LINE = "127.0.0.1 app.demo.sandbox.localhost  # sandbox: demo"
 @pytest.fixture
 def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The hosts file of a machine whose user may write it, with the sandbox `demo` up."""
+    context.home().sandbox("demo").folder.mkdir(parents=True)
     file = tmp_path / "hosts"
     file.write_bytes(BEFORE)
     monkeypatch.setattr(hosts_file, "HOSTS", file)
