@@ -210,7 +210,8 @@ def _route(home: Home, name: str | None) -> Route:
     up = routes.load(home.edge)
     if name is None and len(up) != 1:
         names = ", ".join(route.name for route in up) or "none"
-        raise UsageError("it is not clear which sandbox is meant", details=f"up are: {names}", fix="name one by -n")
+        fix = "-n NAME; or bring one up: sandbox up"
+        raise UsageError("it is not clear which sandbox is meant", details=f"up are: {names}", fix=fix)
     name = name or up[0].name
     route = routes.find(up, name)
     if route is None:
