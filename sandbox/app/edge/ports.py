@@ -254,6 +254,11 @@ class Machine:
         if stranger := self.engine.container(publisher) if publisher else None:
             return _container(stranger, self.home)
         process = host_network.holder(bind.port)
+        # The edges of other users are in the machine's network, where the engine tells nothing of their ports.
+        edges = (each for each in self.engine.containers(LABEL) if each.running and each.name.startswith(EDGE))
+        theirs = next((edge for edge in edges if not labelled.is_ours(edge, self.home)), None)
+        if theirs and (process is None or "haproxy" in str(process)):
+            return Occupant(f"container {theirs.name}, {labelled.whose(theirs)}, or {process or UNKNOWN}")
         return Occupant(str(process), f"stop it (kill {process.pid})") if process else Occupant(UNKNOWN)
 
 
