@@ -79,20 +79,6 @@ def test_containerd_store_layers_are_sent_unchanged(registry: Simulator) -> None
     assert result.digest == digest_of(image.manifest)
 
 
-def test_an_image_the_engine_cannot_give_whole_is_named(registry: Simulator) -> None:
-    engine = FakeEngine({"app": APP, "tool": TOOL}, without=[digest_of(TOP)])
-    with pytest.raises(PushFailed) as caught:
-        push(
-            [entry("app:1", "app"), entry("tool:1", "tool"), entry("absent:1", "absent")],
-            registry.url,
-            engine,
-            compression=GZIP,
-        )
-    assert [str(target) for target in caught.value.failures] == ["app:1", "absent:1"]
-    assert digest_of(TOP).partition(":")[2] in caught.value.details
-    assert layers(registry, "tool", "1") == [BASE]
-
-
 @pytest.mark.fault(16)
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
 def test_layers_that_a_full_disk_cannot_take_fail_alone(

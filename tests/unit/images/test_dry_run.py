@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromLayout
-from sandbox.images.lockfile import Drift, LockFile
 from sandbox.images.progress import Action, Result
 from sandbox.images.push import PushFailed, push
 from sandbox.oci.manifest import Compression
@@ -92,13 +91,3 @@ def test_sizes_are_exact_where_folders_can_be_read(
     assert len(before) == 2 and untouched(registry)
     assert planned(push(entries, registry.url, engine)) == before
     assert engine.saves == []
-
-
-def test_drift_is_refused_in_a_dry_run_too(registry: Simulator) -> None:
-    entries = [FromDaemon(parse_target("app:1"), "app")]
-    results = push(entries, registry.url, FakeEngine({"app": APP}))
-    file = LockFile(Path("images.yaml"), tuple(entries))
-    promised = file.promises(file.renewed(results, None, Compression.RAW))
-    push(entries, registry.url, FakeEngine({"app": APP}), promised=promised, dry=True)
-    with pytest.raises(Drift, match="app:1"):
-        push(entries, registry.url, FakeEngine({"app": TOOL}), promised=promised, dry=True)

@@ -16,10 +16,12 @@ from sandbox.images.images_yaml import (
     load,
     schema,
 )
+from sandbox.images.sync_rules import SyncRule
 from sandbox.oci import reference
 from sandbox.oci.reference import Target
 
 HEX = "a" * 64
+RULE = SyncRule(paths={"src": "/app/src", "src/pages": "/site", "run.py": "/app/main.py"})
 
 
 def write(folder: Path, *lines: str) -> Path:
@@ -35,7 +37,7 @@ def test_every_kind_of_element_is_read(tmp_path: Path) -> None:
         "- {from: daemon, image: app:dev}",
         "- {from: archive, path: build/app.tar, as: app:archived}",
         "- {from: layout, path: oci/, as: tools:1}",
-        "- {from: build, context: ./app, as: app:built}",
+        "- {from: build, context: ./app, as: app:built, sync: [{paths: {src: /src}, run: [touch, /x]}]}",
         "- {from: archive, path: /abs/two.tar, image: two:b}",
         "- {image: app:2, platforms: [linux/amd64, linux/arm/v7, linux/amd64]}",
     )
@@ -76,6 +78,15 @@ def test_image_keeps_path_and_tag_unless_as_is_given(tmp_path: Path, image: str,
         ("- {from: daemon, image: a, context: .}", "no meaning"),
         ("- {from: daemon, image: a, args: {A: b}}", "no meaning with `from: daemon`"),
         ("- {image: a, sync: [{paths: {src: /src}}]}", "no meaning with `from: registry`"),
+        ("- {from: build, context: ., as: a, sync: [{paths: {/src: /app}}]}", "is not a path in the context"),
+        ("- {from: build, context: ., as: a, sync: [{paths: {../x: /app}}]}", "is not a path in the context"),
+        ("- {from: build, context: ., as: a, sync: [{paths: {src: app}}]}", "is not a place in a container"),
+        ("- {from: build, context: ., as: a, sync: [{paths: {src: /}}]}", "is not a place in a container"),
+        ("- {from: build, context: ., as: a, sync: [{paths: {}}]}", "at least one"),
+        (
+            "- {from: build, context: ., as: a, sync: [{paths: {src: /app}, run: [x], restart: true}]}",
+            "exclude each other",
+        ),
         ("- {from: daemon, image: a, as: 'host:5000/a'}", "must not name a registry"),
         ("- {from: nowhere, image: a}", "from"),
         ("- {from: daemon, imag: a}", "imag"),
@@ -120,3 +131,17 @@ def test_the_schema_knows_both_forms_and_what_each_source_needs() -> None:
     assert item["additionalProperties"] is False
     forms = item["properties"]["args"]["anyOf"]
     assert [form["type"] for form in forms] == ["object", "array"] and forms[1]["items"]["pattern"] == "="
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("src/a/b.py", "/app/src/a/b.py"),
+        ("src/pages/index.html", "/site/index.html"),
+        ("run.py", "/app/main.py"),
+        ("srcs/a.py", None),
+    ],
+)
+def test_a_file_goes_where_the_longest_path_says(path: str, place: str | None) -> None:
+    assert RULE.place(path) == place
+    assert SyncRule(paths={".": "/app"}).place("a/b") == "/app/a/b"  # the whole context

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
+from requests.adapters import HTTPAdapter
 
 from sandbox.oci import address_guard
 from sandbox.oci.client import Client
@@ -17,13 +20,30 @@ from sandbox.oci.transport import LARGEST, Transport
 from tests.support.images import digest_of
 from tests.support.ports import free_port
 from tests.support.registry_simulator import Simulator
-from tests.unit.oci.answers import answer_all
 
 DATA = b"a blob"
 BLOB = ("app", digest_of(DATA))
 UNSPECIFIED = "0.0.0.0"  # noqa: S104  # nothing listens there
 FAR = "127.0.0.7"  # stands for a machine elsewhere
 NAME = "registry.test"
+
+
+def answer_all(
+    monkeypatch: pytest.MonkeyPatch, answer: Callable[[str], tuple[int, Mapping[str, str]]]
+) -> list[tuple[str, str]]:
+    """Answer every request by its URL with a status and headers; returns each URL with its Authorization."""
+    asked: list[tuple[str, str]] = []
+
+    def send(_: object, request: requests.PreparedRequest, **__: object) -> requests.Response:
+        asked.append((str(request.url), request.headers.get("Authorization", "")))
+        response = requests.Response()
+        response.status_code, headers = answer(str(request.url))
+        response.headers.update(headers)
+        response.request, response.url, response.raw = request, str(request.url), io.BytesIO()
+        return response
+
+    monkeypatch.setattr(HTTPAdapter, "send", send)
+    return asked
 
 
 def here(text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Iterator
 
@@ -15,7 +16,7 @@ from sandbox.oci.client import Client, Clients
 from sandbox.oci.credential import Credential
 from sandbox.oci.digest import DigestMismatch
 from sandbox.oci.manifest import Descriptor, document
-from sandbox.oci.oci_errors import RegistryError
+from sandbox.oci.oci_errors import RegistryError, from_response
 from sandbox.oci.transport import TRIES
 from tests.support.images import TestImage, digest_of, layer
 from tests.support.registry_simulator import RESET, RESET_ANSWER, Fault, Simulator, basic
@@ -334,3 +335,29 @@ def test_headers_of_one_long_word_are_read_at_once(word: str) -> None:
     begun, text = time.process_time(), word * (60_000 // len(word))
     assert not challenges(text).get("bearer")
     assert time.process_time() - begun < 5.0
+
+
+WORDS = "write /var/lib/registry/docker/registry/v2/repositories/app/_uploads/1/data: no space left on device"
+NUMBER = {"DriverName": "filesystem", "Enclosed": {"Op": "write", "Path": "/var/lib/registry/data", "Err": 28}}
+
+
+@pytest.mark.fault(17)
+@pytest.mark.parametrize("detail", [WORDS, NUMBER], ids=["distribution 3", "distribution 2"])
+def test_a_full_disk_is_reported_and_not_tried_again(detail: object) -> None:
+    """The registry answers 500 and says in the details that its disk is full → told so, not as a passing failure."""
+    body = json.dumps({"errors": [{"code": "UNKNOWN", "message": "unknown error", "detail": detail}]})
+    error = from_response("PATCH http://localhost:5001/v2/app/blobs/uploads/1", 500, body.encode())
+    assert (error.brief, error.transient) == ("the registry's disk is full", False)
+    assert "images gc" in error.fix
+
+
+def test_denial_without_a_code_has_the_fix_of_denials() -> None:
+    error = from_response("GET https://r.example/v2/app/tags/list", 403, b"<html>no</html>")
+    assert "account" in error.fix and not error.codes
+    assert not from_response("GET https://r.example/v2/", 404, b"").fix
+
+
+def test_another_failure_of_the_server_may_pass() -> None:
+    body = json.dumps({"errors": [{"code": "UNKNOWN", "message": "unknown error", "detail": {"Err": 280}}]})
+    error = from_response("PUT http://localhost:5001/v2/app/manifests/1", 500, body.encode())
+    assert error.transient and "full" not in error.brief

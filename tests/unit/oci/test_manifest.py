@@ -104,17 +104,6 @@ def test_platforms_that_are_missing_are_left_out_of_an_index() -> None:
     assert arm in caught.value.details
 
 
-def test_an_index_that_lists_one_often_reads_it_once() -> None:
-    root, read = manifests.document(index(*[IMAGE.descriptor()] * 500)), list[str]()
-
-    def give(child: Descriptor) -> Document:
-        read.append(child.digest)
-        return manifests.document(IMAGE.manifest)
-
-    assert walked(root, give).root == root
-    assert read == [digest_of(IMAGE.manifest)]
-
-
 def test_an_index_of_too_many_is_refused() -> None:
     listed = [{**IMAGE.descriptor(), "digest": digest_of(str(number).encode())} for number in range(1001)]
     with pytest.raises(BadImage, match="more than 1000 manifests"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from sandbox.components.certificates.authority import make_leaf
 from sandbox.oci import transport
 from sandbox.oci.client import Client
 from sandbox.oci.oci_errors import RegistryError
-from sandbox.oci.transport import FIRST_PAUSE, LONGEST_PAUSE, Answer, Transport, pause
+from sandbox.oci.transport import FIRST_PAUSE, LONGEST_PAUSE, Transport, pause
 from tests.support.registry_simulator import Fault, Simulator
 from tests.support.tls import NOW, make_pki, presenting
 
@@ -76,29 +76,20 @@ def test_malformed_proxy_is_named_without_its_account(monkeypatch: pytest.Monkey
 
 
 @contextmanager
-def serving(*answers: bytes) -> Iterator[tuple[str, list[bytes]]]:
-    """The URL of a server that gives each connection one of the answers and closes it, and what it was asked."""
-    asked: list[bytes] = []
+def serving(answer: bytes) -> Iterator[str]:
+    """Yield the URL of a server that gives its first connection the answer and closes it."""
     with socket.create_server((HOST, 0)) as server:
 
         def serve() -> None:
-            for answer in answers:
-                connection, _ = server.accept()
-                with connection:
-                    asked.append(connection.recv(1 << 16))
-                    connection.sendall(answer)
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(answer)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield f"http://{HOST}:{server.getsockname()[1]}", asked
+        yield f"http://{HOST}:{server.getsockname()[1]}"
         thread.join(10)
-
-
-@contextmanager
-def connected(url: str) -> Iterator[Callable[[str], Answer]]:
-    """What asks a server by one and the same connections."""
-    with Transport(url.removesuffix("/v2/")) as http:
-        yield lambda path: http.request("GET", url + path)
 
 
 @pytest.mark.parametrize(
@@ -112,8 +103,8 @@ def connected(url: str) -> Iterator[Callable[[str], Answer]]:
     ids=["none", "short", "chunk", "odd"],
 )
 def test_incomplete_response_is_a_transient_failure(answer: bytes) -> None:
-    with serving(answer) as (url, _), connected(url) as get, pytest.raises(RegistryError) as caught:
-        get("/v2/")
+    with serving(answer) as url, Transport(url) as http, pytest.raises(RegistryError) as caught:
+        http.request("GET", f"{url}/v2/")
     assert caught.value.transient
 
 

@@ -74,35 +74,30 @@ def test_files_are_read_in_order_by_one_container(
     assert len(engine.started) == 1
 
 
-def test_folder_that_can_have_no_pipe_is_read_by_the_engine(
-    engine: ProcessEngine, reading: ContainerFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_made", [True, False])
+def test_without_a_pipe_files_are_read_by_the_engine(
+    engine: ProcessEngine, reading: ContainerFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_made: bool
 ) -> None:
-    def refused(path: Path) -> None:
-        raise PermissionError(path)
-
-    monkeypatch.setattr(os, "mkfifo", refused)
-    (tmp_path / "a").write_bytes(b"text")
-    with reading.read(tmp_path, [b"a"], [4]) as chunks:
-        assert b"".join(chunks) == b"text"
-    (host,) = engine.hosts.values()
-    assert len(host["Mounts"]) == 1
-
-
-def test_engine_that_does_not_mount_the_pipe_is_read_without_one(
-    engine: ProcessEngine, reading: ContainerFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    """The folder can have no pipe, or the engine does not mount it."""
     make = engine.make
 
-    def refusing(name: str, config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(path)
+
+    def refuse_mounts(name: str, config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
         if any("ReadOnly" not in mount for mount in host["Mounts"]):
             raise SandboxError("bind source path does not exist")
         make(name, config, host)
 
-    monkeypatch.setattr(engine, "make", refusing)
+    if is_made:
+        monkeypatch.setattr(engine, "make", refuse_mounts)
+    else:
+        monkeypatch.setattr(os, "mkfifo", refuse)
     (tmp_path / "a").write_bytes(b"text")
     with reading.read(tmp_path, [b"a"], [4]) as chunks:
         assert b"".join(chunks) == b"text"
-    assert len(engine.started) == 1
+    (host,) = engine.hosts.values()
+    assert len(host["Mounts"]) == len(engine.started) == 1
 
 
 def test_list_longer_than_all_buffers_is_sent_while_its_files_come(reading: ContainerFiles, tmp_path: Path) -> None:
