@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from itertools import count
 from pathlib import PurePosixPath
 from typing import Any
 
-from sandbox.config.schema.values import MAX_NAME, as_name
+from sandbox.config.schema.values import as_name
 
 # What `init` writes; objects into a folder.
 SPEC, IMAGES, OBJECTS = "sandbox.yaml", "images.yaml", "k8s"
@@ -21,15 +20,8 @@ Item = str | Mapping[str, Any]
 
 
 def label(text: str) -> str:
-    """Return the text as a name that Kubernetes accepts (RFC 1123 label, short); `app` if nothing of it is left.
-
-    A longer text is cut and ends in a part of its digest, so that texts which begin alike have different names.
-    """
-    name = as_name(text, most=None)
-    if len(name) <= MAX_NAME:
-        return name or "app"
-    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
-    return f"{name[: MAX_NAME - len(digest) - 1].strip('-')}-{digest}"
+    """Return the text as a short name that Kubernetes accepts (RFC 1123 label); `app` if nothing of it is left."""
+    return as_name(text) or "app"
 
 
 def labels(texts: Iterable[str]) -> dict[str, str]:
