@@ -194,6 +194,11 @@ def test_copied_files_need_no_build_until_the_manifests_change(
     stage.rounds.run(DevWork(manifests=True))  # new pods would begin without the file
     assert stage.told.phases[1] == "build web:dev"
     assert stage.engine.builds == 2
+    pod = stage.server.objects["/api/v1/namespaces/default/pods/web-1"]
+    pod["status"]["containerStatuses"][0]["containerID"] = "2"  # of the roll-out, with the file in its image
+    stage.told.phases.clear()
+    stage.rounds.run(DevWork(copied=(Copied(entry, {page: "/site/index.html"}, entry.sync),)))
+    assert stage.told.phases == ["sync web:dev 1 file into 1 container"]
 
 
 @pytest.mark.parametrize("runs", [True, False])
