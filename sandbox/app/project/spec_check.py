@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ from sandbox.components.workloads.image_names import ImageNames
 from sandbox.config import text_file, yaml_source
 from sandbox.config.problems import dotted
 from sandbox.config.schema import Chart, Kustomization, ResolvedRegistry, Spec
-from sandbox.config.schema.values import SUBDOMAIN
 from sandbox.config.yaml_text import KeyPath
 from sandbox.errors import BadFile, UsageError
 from sandbox.images import images_yaml
@@ -31,9 +29,6 @@ from sandbox.kube.manifests import Manifest, title
 from sandbox.kube.pod_images import pod_images
 from sandbox.oci import reference
 from sandbox.plan.cluster_steps import host_names
-
-# Its objects may have any name that a URL can have.
-RBAC = "rbac.authorization.k8s.io/v1"
 
 
 @dataclass(frozen=True)
@@ -140,12 +135,6 @@ def _require_objects(spec: Spec) -> None:
             for file in manifests.files(item):
                 placed += manifests.placed(text_file.read(file), origin=_shown(file))
     for place, each in placed:
-        name = str(each["metadata"]["name"])
-        if each["apiVersion"] != RBAC and not re.fullmatch(SUBDOMAIN, name):
-            raise BadFile(
-                f"{place}: {each['kind']}: metadata.name: '{name}' is not a name that Kubernetes takes",
-                fix=f"use lower-case letters, digits, hyphens and dots: {re.sub('[^a-z0-9.-]+', '-', name.lower())}",
-            )
         for image in pod_images(each):
             try:
                 reference.parse(image.reference)
