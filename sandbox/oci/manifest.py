@@ -94,19 +94,13 @@ def parse(document: Document) -> Manifest | Index:
         content = json_text.document(document.data)
         if document.media_type in INDEXES:
             return Index(tuple(_descriptor(child) for child in content["manifests"]))
-        if document.media_type in MANIFESTS:
-            return Manifest(_descriptor(content["config"]), tuple(_descriptor(layer) for layer in content["layers"]))
+        return Manifest(_descriptor(content["config"]), tuple(_descriptor(layer) for layer in content["layers"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadImage(
             f"{document.digest} is not a valid image document",
             details=f"{document.media_type}: {error!r}",
             fix="build or pull the image again",
         ) from error
-    raise BadImage(
-        f"{document.digest} has a media type this version cannot push",
-        details=document.media_type,
-        fix="convert the image to the OCI format",
-    )
 
 
 def document(data: bytes, media_type: str | None = None) -> Document:
@@ -117,17 +111,10 @@ def document(data: bytes, media_type: str | None = None) -> Document:
         content = json_text.document(data)
     except ValueError as error:
         raise BadImage(f"{digests.of(data)} is not JSON", details=str(error)) from error
-    version = content.get("schemaVersion") if isinstance(content, dict) else None
-    if version != 2:
-        raise BadImage(
-            f"{digests.of(data)} is not an image manifest of schema 2",
-            details=f"media type {media_type}, schemaVersion {version!r}",
-            fix="build or push the image again with a current tool",
-        )
-    own = content.get("mediaType")
-    if own in INDEXES + MANIFESTS:
-        return Document(own, data)
-    return Document(OCI_INDEX if "manifests" in content else OCI_MANIFEST, data)
+    own = content if isinstance(content, dict) else {}
+    if own.get("mediaType") in INDEXES + MANIFESTS:
+        return Document(own["mediaType"], data)
+    return Document(OCI_INDEX if "manifests" in own else OCI_MANIFEST, data)
 
 
 def image_manifest(config: Descriptor, layers: Sequence[Descriptor]) -> Document:

@@ -12,7 +12,7 @@ import pytest
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.images import lockfile, push_step
-from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromLayout, FromRegistry
+from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromRegistry
 from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
 from sandbox.oci import reference
@@ -20,7 +20,7 @@ from sandbox.oci.manifest import Compression
 from sandbox.oci.reference import parse_target
 from sandbox.step import State, Status
 from tests.support.fakes import NoWork
-from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, write_layout
+from tests.support.images import FakeEngine, TestImage, digest_of, layer
 from tests.support.registry_simulator import Fault, Simulator
 
 APP = TestImage((layer(1), layer(2)), label="app")
@@ -74,18 +74,6 @@ def test_an_image_that_is_another_by_now_is_pushed_again(registry: Simulator) ->
     step.apply(NoWork())
     assert step.check().state is State.READY
     assert config(registry, "app", "dev") == NEWER.config
-
-
-def test_index_is_pushed_unchanged(registry: Simulator, tmp_path: Path) -> None:
-    files = {**APP.files, **NEWER.files}
-    platforms = ({"os": "linux", "architecture": arch} for arch in ("amd64", "arm64"))
-    inner = index(*(one.descriptor(platform=next(platforms)) for one in (APP, NEWER)))
-    top = {"mediaType": "application/vnd.oci.image.index.v1+json", "digest": digest_of(inner), "size": len(inner)}
-    write_layout(tmp_path, index(top), {**files, digest_of(inner): inner})
-    step = step_of(registry, FakeEngine({}), FromLayout(parse_target("app:dev"), tmp_path))
-    step.apply(NoWork())
-    assert step.check().state is State.READY
-    assert len(registry.manifest("app", "dev")["manifests"]) == 2
 
 
 def test_missing_registry_makes_images_absent_and_push_fail(registry: Simulator) -> None:
