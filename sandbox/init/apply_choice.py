@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -90,9 +91,13 @@ def _left_out(paths: Sequence[str], reason: str) -> list[str]:
 
 
 def _releases(folder: Path, charts: Iterable[str]) -> Iterator[Item]:
+    """Yield the charts with names of releases: those of their folders, or of the folders above if these repeat."""
+    places = {chart: Path(folder.absolute(), chart) for chart in charts}
+    counts = Counter(place.name for place in places.values())
     taken: list[str] = []
-    for chart in charts:
-        taken.append(numbered(label(Path(folder.absolute(), chart).name), taken))
+    for chart, place in places.items():
+        name = place.name if counts[place.name] == 1 else place.parent.name
+        taken.append(numbered(label(name), taken))
         yield {"chart": chart.rstrip("/"), "release": taken[-1]}
 
 

@@ -232,9 +232,14 @@ def test_charts_are_applied_where_nothing_else_is(tmp_path: Path) -> None:
 
 def test_chart_that_another_has_as_a_part_is_left_out(tmp_path: Path) -> None:
     whole = "name: shop\ndependencies: [{name: x, version: 1.0.0, repository: 'file://../web'}]\n"
-    findings = look(write(tmp_path, {**CHART, "charts/shop/Chart.yaml": whole, "other/web/Chart.yaml": "name: y"}))
+    more = {f"{name}/chart/Chart.yaml": "name: y" for name in ("api", "mail")}
+    findings = look(
+        write(tmp_path, {**CHART, "charts/shop/Chart.yaml": whole, "other/web/Chart.yaml": "name: y", **more})
+    )
     assert [item for item in findings.items if isinstance(item, dict)] == [
+        {"chart": "api/chart", "release": "api"},
         {"chart": "charts/shop", "release": "shop"},
+        {"chart": "mail/chart", "release": "mail"},
         {"chart": "other/web", "release": "web"},
     ]
 
