@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from sandbox.components.edge import forwarder, routes
-from sandbox.components.ingress import backends
+from sandbox.components.ingress import unserved
 from sandbox.doctor.check import Check, DoctorContext, Finding, Row, error, follow, ok, skipped, warn
 from sandbox.engine import Bind
 from sandbox.errors import UsageError
@@ -114,9 +114,9 @@ def endpoints(trace: ServiceTrace) -> Finding:
     spec = trace.service["spec"]
     if spec.get("type") == "ExternalName":
         return ok(f"it is another name of {spec.get('externalName')}, which pods connect to")
-    if fault := backends.fault(trace.cluster, trace.namespace, trace.name, None):
+    if fault := unserved.service_fault(trace.cluster, trace.namespace, trace.name, None):
         return error(
-            fault.what, f"{trace.kubectl} -n {trace.namespace} {fault.remedy}; its logs, or sandbox doctor pod"
+            fault, f"{trace.kubectl} -n {trace.namespace} describe service {trace.name}; or sandbox doctor pod"
         )
     return ok(", ".join(sorted({address for end in trace.ready for address in end["addresses"]})))
 

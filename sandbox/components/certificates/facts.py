@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -56,11 +54,6 @@ class Facts:
 
     def __str__(self) -> str:
         return f"{self.sha256[:11]}… ({count(self.days_left, 'day')} left)"
-
-
-def fingerprint(cert_pem: str) -> str:
-    """Return the SHA-256 fingerprint of a certificate, as colon-separated hexadecimal bytes."""
-    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(cert_pem)).digest().hex(":").upper()
 
 
 def describe(cert_pem: bytes, *, now: datetime) -> Facts:

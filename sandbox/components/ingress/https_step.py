@@ -14,7 +14,7 @@ from typing import Any
 from sandbox.components.certificates.facts import Facts, describe
 from sandbox.components.certificates.keystore import LEAF, Keystore, inventory
 from sandbox.components.certificates.subject_names import parse_address
-from sandbox.components.ingress import backends, deep_hosts, https_probe, unserved
+from sandbox.components.ingress import deep_hosts, https_probe, unserved
 from sandbox.components.ingress.page import is_default
 from sandbox.components.ingress.served_hosts import hosts_of, paths_of
 from sandbox.engine import Bind
@@ -81,7 +81,7 @@ class HttpsStep(NothingToUndo):
         try:
             wait_until(waiting, what=self.title, timeout=TIMEOUT, pause=0.1, say=work.say)
         except WaitTimeout as late:
-            if causes := tuple(backends.faults(self._cluster, ingresses, hosts)):
+            if causes := tuple(unserved.service_faults(self._cluster, ingresses, hosts)):
                 late.details = "\n".join((late.details, *causes))
                 late.fix = "correct the Ingress, or what it names, then run: sandbox up"
             raise

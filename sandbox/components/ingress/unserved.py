@@ -1,4 +1,4 @@
-"""Explains why an Ingress, or a part of it, is not served: another controller's class, a host, an annotation."""
+"""Explains why an Ingress, or a part of it, is not served: by its class, host, annotation or Service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from sandbox.config import yaml_text
 from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster, title
-from sandbox.kube.manifests import INGRESS_CLASS, ingress_hosts
+from sandbox.kube.manifests import INGRESS_CLASS, ingress_hosts, label_selector
+from sandbox.kube.services import endpoint_slices, is_serving
 from sandbox.names import is_below
 
 Ingress = Mapping[str, Any]
@@ -122,6 +123,48 @@ def missing_secrets(cluster: Cluster, ingress: Ingress) -> list[str]:
     namespace = ingress["metadata"]["namespace"]
     named = (entry.get("secretName") for entry in (ingress.get("spec") or {}).get("tls") or ())
     return [str(name) for name in dict.fromkeys(named) if name and not cluster.get("v1", "Secret", name, namespace)]
+
+
+def service_faults(cluster: Cluster, ingresses: Iterable[Mapping[str, Any]], hosts: Collection[str]) -> Iterator[str]:
+    """Yield what is wrong with the Services of Ingresses for `hosts`, a line each. Raises ClusterError."""
+    for ingress in ingresses:
+        name, namespace = title({"kind": "Ingress", **ingress}), ingress["metadata"]["namespace"]
+        rules = (rule for rule in (ingress.get("spec") or {}).get("rules") or () if rule.get("host") in hosts)
+        paths = (path for rule in rules for path in (rule.get("http") or {}).get("paths") or ())
+        backends = set()
+        for service in (path["backend"].get("service") for path in paths):
+            if service:
+                port = service.get("port") or {}
+                backends.add((service["name"], port.get("number") or port.get("name")))
+        for service, port in sorted(backends, key=str):
+            if wrong := service_fault(cluster, namespace, service, port):
+                yield f"{name}: {wrong}"
+
+
+def service_fault(cluster: Cluster, namespace: str, name: str, port: int | str | None) -> str | None:
+    """Return what is wrong with a Service or, if `port` is given, with its port; None if it has a ready pod."""
+    place, service = f"{namespace}/{name}", cluster.get("v1", "Service", name, namespace)
+    if service is None:
+        return f"there is no Service {place}"
+    spec = service.get("spec") or {}
+    ports = [value for port in spec.get("ports") or () for value in (port.get("port"), port.get("name")) if value]
+    if port is not None and port not in ports:
+        return f"Service {place} has no port {port}, only {', '.join(map(str, ports))}"
+    ends = (end for part in endpoint_slices(cluster, namespace, name) for end in part.get("endpoints") or ())
+    if spec.get("type") == "ExternalName" or any(is_serving(end) and end.get("addresses") for end in ends):
+        return None
+    selector = label_selector(spec.get("selector"))
+    if not selector:
+        return f"Service {place} has no ready addresses"
+    pods = cluster.list("v1", "Pod", namespace, selector=selector)
+    states = []
+    for pod in pods:
+        status = pod.get("status") or {}
+        waiting = [(each.get("state") or {}).get("waiting") or {} for each in status.get("containerStatuses") or ()]
+        reason = next((each["reason"] for each in waiting if each.get("reason")), None)
+        states.append(f"{pod['metadata']['name']} {reason or status.get('phase', 'Unknown')}")
+    state = ", ".join(states) or f"no pod has the labels {selector}"
+    return f"no ready pod behind Service {place}: {state}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.components.ingress import backends, controller, https_probe, page, unserved
+from sandbox.components.ingress import controller, https_probe, page, unserved
 from sandbox.doctor.check import Finding, error, ok, skipped, warn
 from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.kube.api import title
@@ -68,7 +68,7 @@ def endpoints(trace: RequestTrace) -> Finding:
     with_host = [ingress for ingress in trace.ingresses if not _is_route(ingress) and any(ingress_hosts(ingress))]
     if not with_host:
         return skipped("only Services of Ingresses that name the host are checked")
-    wrong = next(backends.faults(trace.cluster, with_host, trace.patterns), None)
+    wrong = next(unserved.service_faults(trace.cluster, with_host, trace.patterns), None)
     return error(wrong) if wrong else ok("every Service has a ready pod")
 
 

@@ -141,7 +141,7 @@ def test_pods_that_are_not_ready_are_named_with_their_reason(context: DoctorCont
     world.objects["/api/v1/namespaces/shop/pods/db-1"]["status"] = status
     wrong = first_error(context)
     assert wrong.evidence == "no ready pod behind Service shop/db: db-1 ImagePullBackOff"
-    assert wrong.fix.startswith("kubectl --context sandbox-demo -n shop describe pods -l app=db")
+    assert wrong.fix.startswith("kubectl --context sandbox-demo -n shop describe service db")
     del world.objects["/api/v1/namespaces/shop/pods/db-1"]
     assert first_error(context).evidence.endswith("no pod has the labels app=db")
 
