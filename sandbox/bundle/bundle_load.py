@@ -157,12 +157,9 @@ def _file(path: Path) -> IO[bytes]:
         if path.exists() and not path.is_dir():
             files.require_regular(path)  # a pipe would be waited for, and cannot be read from its start again
         return path.open("rb")
-    except FileNotFoundError as error:
-        raise UsageError(f"{path}: no such file", fix="`sandbox bundle save FILE` makes one") from error
-    except IsADirectoryError as error:
-        raise UsageError(f"{path} is a folder, not a bundle file") from error
     except OSError as error:
-        raise BadFile(f"{path} cannot be read", details=str(error)) from error
+        fix = "name a bundle file: `sandbox bundle save FILE` makes one"
+        raise BadFile(f"{path} cannot be read", details=str(error), fix=fix) from error
 
 
 def _head(tar: tarfile.TarFile, path: Path) -> bytes:

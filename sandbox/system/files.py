@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import glob
 import hashlib
 import json
@@ -238,9 +237,5 @@ def _prefix(path: Path) -> str:
 
 
 def refused(brief: str, error: OSError) -> SandboxError:
-    fix = "check the owner, the permissions and the free space of that path, then run this again"
-    if isinstance(error, FileNotFoundError):
-        fix = "check that its folder exists, then run this again"
-    elif error.errno == errno.ENAMETOOLONG:
-        fix = "shorten it, then run this again"
+    fix = "check that path, its owner, its permissions and the free space there, then run this again"
     return SandboxError(brief, details=str(error), fix=fix, id="file")
