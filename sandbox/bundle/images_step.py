@@ -15,7 +15,7 @@ from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system import interruption
 
 AT_ONCE = 3
-EVERY = 0.5  # seconds between two looks at an interrupt
+EVERY = 0.5  # seconds between two reports
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,13 +90,15 @@ class ImagesStep(NothingToUndo):
 
         An interrupt ends all at once: the engine gives up a pull when this process is gone.
         """
+        lines: dict[str, str] = {}
         references = {**self.pulled, **(self.own.published or self.own.references)}
 
         def pull(component: str) -> None:
             def say(line: str) -> None:
-                work.say(f"{component}: {line}")
+                lines[component] = line
 
             published.pull(self.engine, references[component], say, "" if component in self.pulled else published.BUILD)
+            lines.pop(component, None)
 
         pool = ThreadPoolExecutor(AT_ONCE)
         try:
@@ -106,5 +108,7 @@ class ImagesStep(NothingToUndo):
                 for finished in done:
                     finished.result()
                 interruption.check()
+                if lines:
+                    work.say("; ".join(f"{name}: {line}" for name, line in tuple(lines.items())))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -46,10 +46,6 @@ BUSY = Retry(
 # of a file whose content is not written yet, so only one thread at a time loads a kubeconfig.
 _loading = threading.Lock()
 
-# The client logs the words of a program that does not log in, and asks without credentials. Without a handler, logging
-# would write them to the terminal as they are.
-logging.getLogger().addHandler(logging.NullHandler())
-
 
 class Unanswered(OSError):
     """The API server was not reached, or did not answer."""
@@ -150,6 +146,10 @@ def connect(kubeconfig: Path) -> Transport:
 
     # By default five minutes, within which the client logs in again for every request.
     config.kube_config.EXPIRY_SKEW_PREVENTION_DELAY = LOGIN_MARGIN
+    # The client logs the words of a program that does not log in, and asks without credentials. Without a handler,
+    # logging would write them to the terminal as they are; the daemons have one already, for their log.
+    if not logging.root.handlers:
+        logging.root.addHandler(logging.NullHandler())
     settings = client.Configuration()
     try:
         # The client keeps keys in files until Python ends, and for ever when it is killed; these are deleted at once.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.bundle import images_step
 from sandbox.bundle.images_step import ImagesStep
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
@@ -101,25 +102,27 @@ def test_image_that_cannot_be_pulled_has_a_fix(store: Store, monkeypatch: pytest
     assert caught.value.fix and "bundle build" not in caught.value.fix
 
 
-def test_pulls_run_at_once_and_each_is_reported(store: Store) -> None:
-    """Each pull ends when both have begun."""
-    begun, said = threading.Barrier(2), set[str]()
+def test_pulls_run_at_once_and_each_is_reported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pull ends when both were reported."""
+    reported = threading.Event()
 
     class Together(FakeEngine):
         def pull(self, reference: str, say: Callable[[str], None] = lambda _: None) -> None:
             say("1 of 2 MB")
-            begun.wait(60)
+            assert reported.wait(60)
             super().pull(reference)
 
     class Said(NoWork):
         def say(self, line: str) -> None:
-            said.add(line)
+            if "haproxy: 1 of 2 MB" in line and "busybox: 1 of 2 MB" in line:
+                reported.set()
 
     engine = Together()
     engine.upstream = set(UPSTREAM.values())
     two = ("haproxy", "busybox")
+    monkeypatch.setattr(images_step, "EVERY", 0.02)
     ImagesStep(engine=engine, own=OwnImages("upstream", UPSTREAM), store=store, components=two).apply(Said())
-    assert {f"{name}: 1 of 2 MB" for name in two} <= said
+    assert reported.is_set()
 
 
 def test_image_named_only_by_manifest_comes_from_bundle(step: ImagesStep) -> None:
