@@ -19,7 +19,7 @@ from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster import kubeconfig, kubeconfig_lock
-from sandbox.components.cluster.kind.cluster_config import ROLE
+from sandbox.components.cluster.kind.worker_join import ROLE
 from sandbox.components.network import proxy_settings
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives

@@ -62,6 +62,7 @@ def provider(spec: Spec, names: Names, engine: Engine, own: OwnImages, environ: 
         proxied=proxied(spec, names, engine, kind_provider.nodes(engine, names), environ),
         company=company(spec),
         dns=dns(spec, names, engine, names.network),
+        kubernetes=own.kubernetes,
     )
 
 

@@ -1,4 +1,4 @@
-"""Several nodes: pods of all talk to each other and are reached, whichever node is lost or moved."""
+"""Several nodes: pods of all talk to each other and are reached, whichever node is lost, moved, recreated or added."""
 
 from __future__ import annotations
 
@@ -186,6 +186,9 @@ class Cast(Sandbox):
         met = {self.curl(HOST).split()[-1] for _ in range(3 * len(nodes))}
         return None if nodes <= met else f"met {sorted(met)} only"
 
+    def wiring(self) -> str:
+        return ": ".join(self.command.steps()["wiring"])
+
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
@@ -208,6 +211,11 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterato
 @pytest.fixture(scope="module")
 def worker(sandbox: Cast) -> str:
     return f"{sandbox.names.cluster}-worker"
+
+
+@pytest.fixture(scope="module")
+def second(sandbox: Cast) -> str:
+    return f"{sandbox.names.cluster}-worker2"
 
 
 def test_replicas_of_the_first_up_are_on_all_nodes(sandbox: Cast, worker: str) -> None:
@@ -254,22 +262,33 @@ def test_pod_with_a_user_namespace_starts_with_other_owners(sandbox: Cast, worke
     assert first == "0" and int(outside) > 65535
 
 
+def test_a_node_more_joins_and_is_wired_while_all_else_stays(sandbox: Cast, worker: str, second: str) -> None:
+    before = sandbox.pods()
+    sandbox.up(3)
+    assert {node: pod for node, pod in sandbox.pods().items() if node != second} == before
+    assert sandbox.wiring().startswith("ready: wired, canary")
+    sandbox.talk(3)
+    wait_until(partial(sandbox.unserved, {second}), what=second, timeout=60)
+
+
 def test_a_worker_that_is_killed_is_not_missed_and_comes_back(sandbox: Cast, worker: str) -> None:
     tool("docker", "kill", worker)
     for _ in range(20):
         assert sandbox.status(HOST, "--max-time", "20") == "200"
-    sandbox.up(2)
-    sandbox.talk(2)
+    sandbox.up(3)
+    sandbox.talk(3)
 
 
-def test_nodes_that_stop_and_start_keep_their_addresses(sandbox: Cast, engine: Engine, worker: str) -> None:
-    nodes = (sandbox.names.node, worker)
+def test_nodes_that_stop_and_start_keep_their_addresses(
+    sandbox: Cast, engine: Engine, worker: str, second: str
+) -> None:
+    nodes = (sandbox.names.node, worker, second)
     before = {node: address(engine, node) for node in nodes}
     for _ in range(2):
         sandbox.command("stop")
         sandbox.command("start")
         assert {node: address(engine, node) for node in nodes} == before
-    sandbox.talk(2)
+    sandbox.talk(3)
 
 
 def test_returning_node_gets_no_client_before_it_knows_its_hosts(sandbox: Cast, engine: Engine, worker: str) -> None:
@@ -282,16 +301,18 @@ def test_returning_node_gets_no_client_before_it_knows_its_hosts(sandbox: Cast, 
             return None if {one.health for one in found if one.backend == NAME} == wanted else str(found)
 
         wait_until(otherwise, what=f"nodes that are {health}", timeout=180, pause=0.02)
-    sandbox.talk(2)
+    sandbox.talk(3)
 
 
-def test_nodes_at_other_addresses_find_each_other_again(sandbox: Cast, engine: Engine, worker: str) -> None:
+def test_nodes_at_other_addresses_find_each_other_again(
+    sandbox: Cast, engine: Engine, worker: str, second: str
+) -> None:
     """As after a restart of the engine, when containers come back in another order."""
-    nodes = (sandbox.names.node, worker)
+    nodes = (sandbox.names.node, worker, second)
     before = {node: address(engine, node) for node in nodes}
     tool("docker", "stop", "--time", "5", *nodes)
     image = session_image(engine)
-    for number, node in enumerate((worker, sandbox.names.node)):
+    for number, node in enumerate((second, worker, sandbox.names.node)):
         guest = f"{GUEST}-{number}"
         engine.remove_container(guest)
         engine.run(
@@ -303,16 +324,23 @@ def test_nodes_at_other_addresses_find_each_other_again(sandbox: Cast, engine: E
     for number in range(len(nodes)):
         engine.remove_container(f"{GUEST}-{number}")
     assert all(address(engine, node) != before[node] for node in nodes)
-    sandbox.up(2)
-    sandbox.talk(2)
+    sandbox.up(3)
+    sandbox.talk(3)
     wait_until(partial(sandbox.unserved, set(nodes)), what="all", timeout=60)
+
+
+def test_a_worker_that_was_removed_is_recreated(sandbox: Cast, worker: str) -> None:
+    tool("docker", "rm", "--force", "--volumes", worker)
+    sandbox.up(3)
+    sandbox.talk(3)
+    assert sandbox.wiring().startswith("ready: wired, canary")
 
 
 def test_fewer_nodes_are_refused_with_what_would_be_lost(sandbox: Cast) -> None:
     file = sandbox.command.folder / "sandbox.yaml"
     file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "cluster": {"nodes": 1}}))
     ran = sandbox.command("up", status=1)
-    assert "it was made with other nodes" in ran.err and "everything in the cluster" in ran.err
+    assert "it was made with 1 control plane and 2 workers" in ran.err and "everything in the cluster" in ran.err
     assert "--recreate cluster" in ran.err
 
 

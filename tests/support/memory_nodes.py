@@ -13,10 +13,11 @@ from sandbox.components.cluster import pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.dns import Dns
 from sandbox.components.cluster.docker_nodes import STOP_COMMAND
-from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF, ROLE
+from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.cluster.kind.provider import LOOK, MARK, KindProvider
 from sandbox.components.cluster.kind.provider import nodes as kind_nodes
+from sandbox.components.cluster.kind.worker_join import ROLE
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.config.schema import Cluster

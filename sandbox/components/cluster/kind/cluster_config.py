@@ -9,9 +9,6 @@ import yaml
 from sandbox.components.cluster.kind import first_objects
 from sandbox.config import schema
 
-# The label of a node's container with its role in the cluster.
-ROLE = "io.x-k8s.kind.role"
-PORT = 6443  # of the API server, in its node
 RESOLV_CONF = "/etc/kubernetes/pod-resolv.conf"
 # kind's defaults, which the sandbox keeps.
 PODS, SERVICES = "10.244.0.0/16", "10.96.0.0/16"

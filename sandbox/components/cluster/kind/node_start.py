@@ -26,19 +26,6 @@ GATEWAY = 1  # the first address of a network, which is the engine's own
 NEWS = 30.0  # seconds; later steps then report what is wrong with the pods
 MIRROR = "kubernetes.io/config.mirror"
 WORKLOADS = ("DaemonSet", "ReplicaSet", "StatefulSet", "Deployment")
-# Waits in the node for some seconds, because every command that an engine is given takes it a tenth of a second.
-_CONTAINERD = """
-tries=50
-until state=$(systemctl is-active containerd 2>&1) || [ $((tries -= 1)) = 0 ]; do sleep 0.1; done
-echo "$state"
-[ "$state" = active ]
-"""
-
-
-def silence(engine: Engine, node: str) -> str | None:
-    """Return why a node that starts cannot be used yet, or None."""
-    status, output = engine.execute(node, ["sh", "-c", _CONTAINERD])
-    return None if status == 0 else f"containerd is {output.strip()}"
 
 
 def by_address(engine: Engine, network: str, stopped: Sequence[str]) -> list[str]:

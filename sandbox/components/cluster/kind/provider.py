@@ -15,9 +15,10 @@ from sandbox.bundle.recipe import fits
 from sandbox.components.cluster import company_ca, docker_nodes, kubeconfig, pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.dns import Dns
-from sandbox.components.cluster.kind import etcd_peers, first_objects, node_start
-from sandbox.components.cluster.kind.cluster_config import PORT, RESOLV_CONF, ROLE, Tags, config, node_names
+from sandbox.components.cluster.kind import etcd_peers, first_objects, node_start, worker_join
+from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF, Tags, config, node_names
 from sandbox.components.cluster.kind.command import Kind, sweep
+from sandbox.components.cluster.kind.worker_join import ADMIN, JOINED, PORT, ROLE, START_TIMEOUT
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.config import schema
 from sandbox.engine import Engine, engine_limits
@@ -27,6 +28,7 @@ from sandbox.errors import SandboxError, succeeded
 from sandbox.kube.api import trouble_of
 from sandbox.names import BALANCER, Names
 from sandbox.provider import Nodes, Standing
+from sandbox.quantities import count
 from sandbox.sanitize import fit
 from sandbox.system import files
 from sandbox.system.process import ToolFailed
@@ -37,7 +39,6 @@ ROLES = ("control-plane", "worker")
 
 # Where a node image for kind says which Kubernetes it has.
 VERSION = PurePosixPath("/kind/version")
-START_TIMEOUT = 60.0  # seconds
 MAX_NAMESERVERS = 3  # of a resolv.conf(5); the kubelet leaves out more
 MARK = "--- proxy\n"
 # All in one command: an engine takes a tenth of a second for each.
@@ -59,7 +60,7 @@ def recorded_version(engine: Engine, node: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class KindProvider:
-    """A cluster of one node or more, whose pods use our nameservers."""
+    """A cluster of one node or more, whose pods use our nameservers; `kubernetes` is what its `image` has."""
 
     engine: Engine
     names: Names
@@ -71,6 +72,7 @@ class KindProvider:
     proxied: Proxied
     company: CompanyCa
     dns: Dns
+    kubernetes: str = ""
 
     @property
     def nodes(self) -> Nodes:
@@ -79,11 +81,13 @@ class KindProvider:
     def standing(self) -> Standing:
         standing = self.nodes.standing()
         if standing is Standing.ABSENT:
-            return standing
+            return Standing.STOPPED if self._left() else standing
         # kind was stopped before it had made the whole cluster.
         return Standing.PARTIAL if self.engine.read_file(self.names.node, COMPLETE) is None else standing
 
     def stale(self) -> str | None:
+        if left := self._left():
+            return f"{self.names.node}, by which it is managed, is gone; {', '.join(left)} still have what it holds"
         expected = self.shape.kubernetes
         version = recorded_version(self.engine, self.names.node) if expected else ""
         if version and expected and not fits(version, expected):
@@ -91,17 +95,27 @@ class KindProvider:
         recorded = self.engine.read_file(self.names.node, COMPLETE)
         if not recorded:
             return None
+        before = json.loads(recorded)
+        had, nodes = schema.Nodes(**before["nodes"]), self.shape.nodes
+        if had.control_plane != nodes.control_plane or had.workers > nodes.workers:
+            planes, workers = count(had.control_plane, "control plane"), count(had.workers, "worker")
+            return f"it was made with {planes} and {workers}"
         if self._has_rivals() and not any(node.labels.get(ROLE) == BALANCER for node in self.nodes.all()):
             return "the balancer of its control planes is gone, by which all reach the API server"
-        before, present = json.loads(recorded), self._record()
-        other = [key for key in present if key != "owner" and before.get(key) != present[key]]
-        return f"it was made with other {', '.join(other)}" if other else None
+        present = {key: value for key, value in self._record().items() if key not in ("nodes", "owner")}
+        other = [key for key, value in present.items() if before.get(key) != value]
+        return f"it was made with another {', '.join(other)}" if other else None
 
     def drift(self) -> str | None:
         if stopped := [node.name for node in self.nodes.all() if not node.running]:
             return f"{', '.join(stopped)} is stopped"
         if outside := [node.name for node in self.nodes.outside()]:
             return f"{', '.join(outside)} is not on the network {self.names.network}"
+        missing, unjoined = self._lacking_workers()
+        if missing:
+            return f"{', '.join(missing)} is not there"
+        if unjoined:
+            return f"{', '.join(unjoined)} has not joined"
         nameservers = self._resolv_conf()
         for node in self.nodes.running():
             status, output = self.nodes.execute(node, LOOK)
@@ -137,7 +151,7 @@ class KindProvider:
             self.engine.keep_stopped(node.name)
         if self._has_rivals():
             etcd_peers.name_peers(self.engine, self.names.node)
-        self.engine.write_file(self.names.node, COMPLETE, json.dumps(self._record()).encode())
+        self._note_complete()
 
     def _run_kind(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
         """Run kind, and prepare nodes and write the kubeconfig as soon as its messages say that this is possible."""
@@ -178,7 +192,7 @@ class KindProvider:
         self.engine.execute(self.names.node, first_objects.COMMAND)
 
     def start(self, say: Callable[[str], None]) -> Sequence[str]:
-        """Start stopped nodes, and write nameservers and proxy, which may change, into all."""
+        """Start stopped nodes, add missing ones, and write nameservers and proxy, which may change, into all."""
         files.make_private_dir(self.names.folder)
         self._attach(say)
         resting = [node for node in self.nodes.all() if not node.running]
@@ -197,12 +211,41 @@ class KindProvider:
         for node in self.nodes.running():
             self.engine.write_files(node, nameservers)
             if node in stopped:
-                wait_until(partial(node_start.silence, self.engine, node), what=node, timeout=START_TIMEOUT)
+                wait_until(partial(worker_join.silence, self.engine, node), what=node, timeout=START_TIMEOUT)
         if not self.names.kubeconfig.exists():
             self.write_kubeconfig()  # while the API server comes
+        self._add_missing(say)
         for node in self.nodes.running():
             self.proxied.repair(node, say)
         return cold
+
+    def _add_missing(self, say: Callable[[str], None]) -> None:
+        missing, unjoined = self._lacking_workers()
+        for name in unjoined:
+            self.engine.remove_container(name)
+        if not missing and not unjoined:
+            return
+        wait_until(self._unanswered, what="the API server", timeout=START_TIMEOUT)
+        is_same = recorded_version(self.engine, self.names.node) == self.kubernetes
+        image, dual = self.image if is_same else None, self.shape.ip_family == "dual"
+        for name in (*missing, *unjoined):
+            say(f"adding {name}")
+            first = {**self._first_files, **self._nameserver_file()}
+            worker_join.add(self.nodes, self.names.cluster, name, first, image, dual=dual)
+            self.engine.keep_stopped(name)
+        self._note_complete()
+
+    def _lacking_workers(self) -> tuple[list[str], list[str]]:
+        """Return the planned workers that do not exist, and those whose `up` was killed before they had joined."""
+        planned = node_names(self.names.cluster, self.shape.nodes)[self.shape.nodes.control_plane :]
+        existing = {node.name for node in self.nodes.all()}
+        missing = [name for name in planned if name not in existing]
+        unjoined = [name for name in planned if name in existing and self.engine.read_file(name, JOINED) is None]
+        return missing, unjoined
+
+    def _unanswered(self) -> str | None:
+        status, output = self.engine.execute(self.names.node, ["kubectl", *ADMIN, "get", "--raw=/readyz"])
+        return None if status == 0 else output.strip()
 
     def await_news(self, nodes: Sequence[str]) -> None:
         since = {node: self.engine.since(node) for node in nodes}
@@ -266,6 +309,15 @@ class KindProvider:
         with contextlib.suppress(SandboxError):  # it takes longer without
             self.engine.execute(name, docker_nodes.STOP_COMMAND)
         self.engine.stop(name)
+
+    def _left(self) -> list[str]:
+        if self.engine.container(self.names.node) is not None:
+            return []
+        others = (node.name for node in self.nodes.all() if node.labels.get(ROLE) == ROLES[0])
+        return [name for name in others if self.engine.read_file(name, JOINED) is not None]
+
+    def _note_complete(self) -> None:
+        self.engine.write_file(self.names.node, COMPLETE, json.dumps(self._record()).encode())
 
     @property
     def _first_files(self) -> dict[PurePosixPath, bytes]:

@@ -6,22 +6,27 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import pytest
+import yaml
 
-from sandbox.components.cluster import kubeconfig, pod_proxy
+from sandbox.components.certificates.authority import make_root
+from sandbox.components.cluster import company_ca, kubeconfig, pod_proxy
+from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF
 from sandbox.components.cluster.kind.command import SCRATCH, Kind
 from sandbox.components.cluster.kind.node_start import FLAGS
 from sandbox.components.cluster.kind.provider import VERSION, KindProvider
+from sandbox.components.cluster.kind.worker_join import CONFIG, JOINED, ROLE
 from sandbox.components.cluster.steps import ClusterStep
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.config.schema import Cluster, Nodes
 from sandbox.engine import Bind
 from sandbox.engine.labelled import COMPLETE
 from sandbox.errors import SandboxError
-from sandbox.names import BALANCER, Names
+from sandbox.names import BALANCER, LABEL, Names
 from sandbox.provider import Standing
 from sandbox.step import State, Status
 from sandbox.system.process import ToolFailed
@@ -29,7 +34,9 @@ from sandbox.system.resolvers import Upstream
 from tests.support import memory_nodes
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
 from tests.support.memory_nodes import Nodes as InMemory
+from tests.support.tls import DOMAIN, NOW
 
+Joined = dict[str, dict[PurePosixPath, bytes]]
 KUBECONFIG = """
 clusters: [{{name: {name}, cluster: {{server: "https://127.0.0.1:6443", certificate-authority-data: CA}}}}]
 users: [{{name: {name}, user: {{client-certificate-data: CERT, client-key-data: KEY}}}}]
@@ -46,10 +53,10 @@ class Playing(Kind):
     def create(self, name: str, *, image: str, config: Path, folder: Path, on_line: Callable[[str], None]) -> None:
         assert config.stat().st_mode & 0o077 == 0
         on_line(" • Preparing nodes 📦  ...")
-        self.nodes.add(self.names, self.names.node, "control-plane")
+        self.nodes.add(self.names, self.names.node, "control-plane").files[JOINED] = b""
         for number in range(1, self.workers + 1):
             worker = f"{self.names.cluster}-worker{number if number > 1 else ''}"
-            self.nodes.add(self.names, worker)
+            self.nodes.add(self.names, worker).files[JOINED] = b""
         on_line(" ✓ Preparing nodes 📦")
         if self.broken:
             raise ToolFailed("kind failed with status 1")
@@ -229,11 +236,94 @@ def test_stopped_nodes_start_and_keep_their_addresses(engine: FakeEngine, names:
     assert said == [f"starting {name}" for name in order]
 
 
+@pytest.fixture
+def joined(engine: FakeEngine) -> Joined:
+    """The files of each worker when `kubeadm join` ran on it; kubeadm and kubectl succeed."""
+    joined: Joined = {}
+
+    def run(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        if argv[1] == "join":
+            joined[box.spec.name] = dict(box.files)
+            box.files[JOINED] = b""
+        return 0, "kubeadm join c:6443 --token abc.def --discovery-token-ca-cert-hash sha256:12 \n"
+
+    engine.programs |= {"kubeadm": run, "kubectl": run}
+    return joined
+
+
+@pytest.mark.fault(27)
+def test_more_workers_join_and_one_that_is_lost_is_recreated(
+    engine: FakeEngine, names: Names, provider: KindProvider, joined: Joined
+) -> None:
+    """A worker's container is removed → `up` recreates it, and it joins the cluster."""
+    made(provider)
+    three = replace(provider, shape=Cluster(nodes=Nodes(workers=2)))
+    workers = [f"{names.cluster}-worker", f"{names.cluster}-worker2"]
+    assert three.stale() is None and three.drift() == f"{', '.join(workers)} is not there"
+    three.start(print)
+    assert three.drift() is None and three.nodes.running() == (names.node, *workers)
+    for worker in workers:
+        joining = yaml.safe_load(joined[worker][CONFIG])
+        assert joining["discovery"]["bootstrapToken"]["token"] == "abc.def"
+        assert engine.boxes[worker].spec.labels[ROLE] == "worker"
+    engine.remove_container(workers[0])
+    assert three.drift() == f"{workers[0]} is not there"
+    three.start(print)
+    assert three.drift() is None
+
+
+@pytest.mark.parametrize("family", ["ipv4", "dual"])
+def test_worker_has_its_addresses_and_the_companys_ca_before_it_joins(
+    engine: FakeEngine, provider: KindProvider, tmp_path: Path, joined: Joined, family: Literal["ipv4", "dual"]
+) -> None:
+    """Its containerd is not started again for the CA, while the kubelet starts pods."""
+    engine.remove_network(NETWORK)
+    engine.create_network(NETWORK, {LABEL: ""}, subnet6="fd00::/64")
+    made(replace(provider, shape=Cluster(ip_family=family)))
+    file, shape = tmp_path / "company.pem", Cluster(ip_family=family, nodes=Nodes(workers=1))
+    file.write_bytes(make_root([DOMAIN], now=NOW).cert_pem)
+    company = CompanyCa(file)
+    replace(provider, shape=shape, company=company).start(print)
+    (worker, present), *_ = joined.items()
+    assert present[company_ca.PLACE] == company.pem
+    container = engine.container(worker)
+    assert container
+    addresses = [container.addresses[NETWORK], *([container.addresses6[NETWORK]] if family == "dual" else [])]
+    registration = yaml.safe_load(present[CONFIG])["nodeRegistration"]
+    assert {"name": "node-ip", "value": ",".join(addresses)} in registration["kubeletExtraArgs"]
+
+
+@pytest.mark.fault(8)
+def test_worker_left_unjoined_by_a_killed_up_is_recreated(
+    engine: FakeEngine, names: Names, three: KindProvider, joined: Joined
+) -> None:
+    """`up` is killed when it had made a worker's container, before that joined → the next one makes it again"""
+    left, by_hand = f"{names.cluster}-worker2", f"{names.cluster}-by-hand"
+    InMemory(engine).add(names, by_hand).files |= engine.boxes[left].files
+    for name in (left, by_hand):
+        del engine.boxes[name].files[JOINED]
+    assert three.drift() == f"{left} has not joined"
+    three.start(print)
+    assert three.drift() is None
+    assert list(joined) == [left]
+
+
+def test_a_worker_that_cannot_join_is_not_left_behind(engine: FakeEngine, names: Names, provider: KindProvider) -> None:
+    engine.programs["kubectl"] = lambda box, argv: (0, "ok")
+    engine.programs["kubeadm"] = lambda box, argv: (1, "error: no etcd")
+    made(provider)
+    two = replace(provider, shape=Cluster(nodes=Nodes(workers=1)))
+    with pytest.raises(SandboxError, match="kubeadm token create") as caught:
+        two.start(print)
+    assert caught.value.details == "error: no etcd"
+    assert list(engine.boxes) == [names.node]
+
+
 def test_change_that_needs_a_new_cluster_is_explained(provider: KindProvider, three: KindProvider) -> None:
     assert three.stale() is None
-    assert str(provider.stale()) == "it was made with other nodes"
+    assert str(provider.stale()) == "it was made with 1 control plane and 2 workers"
     gates = replace(three, shape=three.shape.model_copy(update={"feature_gates": {"Foo": True}, "ip_family": "dual"}))
-    assert str(gates.stale()) == "it was made with other ip_family, feature_gates"
+    assert str(gates.stale()) == "it was made with another ip_family, feature_gates"
     three.engine.write_file(three.names.node, VERSION, b"v1.35.4\n")
     newer = replace(three, shape=three.shape.model_copy(update={"kubernetes": "v1.36.3"}))
     assert three.stale() is None
@@ -245,19 +335,27 @@ def test_change_that_needs_a_new_cluster_is_explained(provider: KindProvider, th
 
 
 @pytest.mark.fault(27)
-def test_cluster_without_its_balancer_is_recreated_with_consent(
+def test_cluster_without_balancer_or_first_is_recreated_with_consent(
     engine: FakeEngine, names: Names, provider: KindProvider
 ) -> None:
+    """The others have all that the cluster holds → recreating it needs the user's consent, and `stop` stops them."""
     three = replace(provider, shape=Cluster(nodes=Nodes(control_plane=3)))
-    nodes = InMemory(engine)
+    other, nodes = f"{names.cluster}-control-plane2", InMemory(engine)
     nodes.add(names, names.node, "control-plane")
     balancer = nodes.add(names, f"{names.cluster}-{BALANCER}", BALANCER)
     engine.write_file(names.node, COMPLETE, json.dumps(three._record()).encode())
     assert three.stale() is None
     engine.remove_container(balancer.spec.name)
-    status = ClusterStep(three, names, "v1.36.3").check()
-    assert (status.state, status.loses) == (State.STALE, "everything in the cluster")
-    assert "the balancer of its control planes is gone" in status.detail, "kind makes it only with the cluster"
+    assert "the balancer of its control planes is gone" in str(three.stale()), "kind makes it only with the cluster"
+    engine.remove_container(names.node)
+    nodes.add(names, other, "control-plane")
+    assert three.standing() is Standing.ABSENT, "of a creation that was interrupted"
+    engine.write_file(other, JOINED, b"a kubelet's account")
+    step = ClusterStep(three, names, "v1.36.3")
+    found = step.check()
+    assert (found.state, found.loses) == (State.STALE, "everything in the cluster")
+    assert f"{names.node}, by which it is managed, is gone; {other} still have" in found.detail
+    assert step.stop() and not engine.boxes[other].running
 
 
 @pytest.mark.fault(27)
