@@ -164,6 +164,8 @@ class RequestTrace:
 def parse(text: str) -> tuple[str, int | None]:
     """Return a host and its port, if any, without a URL's scheme and path. Raises UsageError."""
     authority = re.split("[/?#]", re.sub("^https?://", "", text, flags=re.IGNORECASE), maxsplit=1)[0]
+    if "@" in authority:  # not shown, for it may contain a password
+        raise UsageError("a user or a password is given with the host", fix="write HOST or HOST:PORT alone")
     host, colon, port = authority.rpartition(":")
     if not colon:
         return check_host(port.lower()), None

@@ -37,6 +37,12 @@ def test_invalid_host_is_refused(text: str) -> None:
         parse(text)
 
 
+def test_password_of_a_url_is_refused_and_not_shown() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse("https://user:secret@app.demo.test/")
+    assert "secret" not in f"{caught.value.brief} {caught.value.details} {caught.value.fix}"
+
+
 def route(name: str, domain: str, since: float) -> Route:
     return Route(name, domain, f"node-{name}", (("0.0.0.0", 443),), since)  # noqa: S104
 
