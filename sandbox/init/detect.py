@@ -20,6 +20,7 @@ from sandbox.engine import engine_images
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.init import apply_choice, compose, dockerfile, skaffold, tiltfile, web_services
 from sandbox.init.detected import (
+    OBJECTS,
     SPEC,
     App,
     Findings,
@@ -35,10 +36,21 @@ from sandbox.init.project_folders import exists, folders, listed, other_sandboxe
 from sandbox.kube import manifests
 from sandbox.kube.manifests import ingress_hosts
 from sandbox.kube.pod_images import pod_images
-from sandbox.system.files import is_file
+from sandbox.system.files import is_dir, is_file
 
 # The usual names of Dockerfiles, of which a folder's first one counts; the second one is Podman's.
 DOCKERFILES = ("Dockerfile", "Containerfile", "Dockerfile.dev")
+# Files of other tools.
+UNREAD = {
+    ".ddev/config.yaml": "DDEV",
+    "devfile.yaml": "odo",
+    "devspace.yaml": "DevSpace",
+    "docker-bake.hcl": "buildx",
+    "garden.yml": "Garden",
+    "helmfile.yaml": "helmfile",
+    "okteto.yml": "Okteto",
+    "werf.yaml": "werf",
+}
 # A Dockerfile that is named for a program: Dockerfile.web or web.Dockerfile.
 _NAMED = re.compile(
     r"(?:docker|container)file[.-](?!.*dockerignore$)(.+)|(.+)\.(?:docker|container)file", re.IGNORECASE
@@ -90,6 +102,8 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Findings
     notes += [*_notes_of_folder(folder, apps), *_notes_of_objects(objects, fronts)]
     if not (apps or items):
         notes += _projects_below(folder)
+    # Next to other files `up` would read these, too.
+    has_files = is_dir(folder / OBJECTS) and any(map(is_file, manifests.files(folder / OBJECTS)))
     whole = [app.build.get("dockerfile") for app in apps if app.context == "."]
     return Findings(
         tuple(apps),
@@ -100,6 +114,7 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Findings
         notes=tuple(dict.fromkeys(notes)),
         project=composed.project if composed else "",
         needs_gateway_api=apply_choice.needs_gateway_api(objects),
+        objects=f"sandbox-{OBJECTS}" if has_files else OBJECTS,
         unfiltered=any(not exists(engine_images.ignore_file(folder, file)) for file in whole),
     )
 
@@ -113,6 +128,9 @@ def _notes_of_folder(folder: Path, apps: Iterable[App]) -> Iterator[str]:
     for place in dict.fromkeys(places):
         if not exists(folder / place):
             yield f"{place} is missing in this folder: add it, or fetch the submodule that has it, before `sandbox up`"
+    for file, tool in UNREAD.items():
+        if exists(folder / file):
+            yield f"{file} ({tool}) is not read: write what it builds into images.yaml, and its manifests below `apply`"
 
 
 def _notes_of_objects(objects: Sequence[Mapping[str, Any]], fronts: Sequence[Front]) -> Iterator[str]:

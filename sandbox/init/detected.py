@@ -151,7 +151,7 @@ class Findings:
     """The content of a folder; paths are relative to it, with a slash at the end of folders.
 
     `items` are what is applied, `hosts` those of its Ingresses, `images` those of its containers. `project` is what the
-    compose file calls it. `unfiltered`: an image is built from
+    compose file calls it. `objects` is the folder for objects that are written. `unfiltered`: an image is built from
     the whole folder, which has no .dockerignore.
     """
 
@@ -162,5 +162,6 @@ class Findings:
     fronts: tuple[Front, ...] = ()
     notes: tuple[str, ...] = ()
     project: str = ""
+    objects: str = OBJECTS
     unfiltered: bool = False
     needs_gateway_api: bool = False

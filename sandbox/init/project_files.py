@@ -23,7 +23,6 @@ from sandbox.init.detected import (
     IMAGES,
     LOCK,
     NOT_HTTP,
-    OBJECTS,
     SPEC,
     App,
     Findings,
@@ -61,8 +60,8 @@ def files(name: str, findings: Findings, *, is_named: bool = False) -> dict[str,
         if image := targets.get(app.name) or app.image:
             host = None if app.port in NOT_HTTP else f"{app.name}.{domain}"
             text = manifest(app, image=image, host=host, defined=defined)
-            written[f"{OBJECTS}/{app.name}.yaml"] = text
-    apply = [*findings.items] or ([f"{OBJECTS}/"] if written else [])
+            written[f"{findings.objects}/{app.name}.yaml"] = text
+    apply = [*findings.items] or ([f"{findings.objects}/"] if written else [])
     for app in findings.apps:
         if app.recipe:
             written[posixpath.normpath(posixpath.join(app.context or ".", app.build["dockerfile"]))] = app.recipe

@@ -1,4 +1,4 @@
-"""Reads the literal calls of docker_build, k8s_yaml and kustomize in a Tiltfile (docs.tilt.dev/api.html).
+"""Reads the literal calls of docker_build, k8s_yaml, kustomize and helm in a Tiltfile (docs.tilt.dev/api.html).
 
 A Tiltfile is a program. Where it computes something it is not read, and a note says so.
 """
@@ -24,6 +24,7 @@ FILE = "Tiltfile"
 PARAMETERS = {
     "docker_build": ("ref", "context", "build_args", "dockerfile"),
     "docker_compose": ("configPaths",),
+    "helm": ("path", "name", "namespace", "values", "set"),
     "k8s_yaml": ("yaml",),
     "kustomize": ("path",),
 }
@@ -97,11 +98,28 @@ class _Reading:
                 if not manifests.kustomization(self.folder / place):
                     raise _NotLiteral
                 yield f"{place}/"
+            case ast.Call(ast.Name("helm")):
+                yield self._chart(_arguments(source))
             case _:
                 place = self._place(ast.literal_eval(source))
                 if not has(self.folder, place) or PurePosixPath(place).suffix not in manifests.SUFFIXES:
                     raise _NotLiteral
                 yield place
+
+    def _chart(self, arguments: dict[str, Any]) -> Item:
+        chart = self._place(arguments["path"])
+        if not has(self.folder, f"{chart}/Chart.yaml"):
+            raise _NotLiteral
+        values, settings = arguments.get("values") or [], arguments.get("set") or []
+        files = [self._place(path) for path in ([values] if isinstance(values, str) else values)]
+        pairs = [text.partition("=") for text in ([settings] if isinstance(settings, str) else settings)]
+        return {
+            "chart": chart,
+            "release": label(arguments.get("name") or PurePosixPath(chart).name),
+            **({"namespace": arguments["namespace"]} if arguments.get("namespace") else {}),
+            **({"values": files} if files else {}),
+            **({"set": {key: value for key, _, value in pairs}} if pairs else {}),
+        }
 
     def _place(self, path: Any) -> str:
         place = posixpath.normpath(path) if isinstance(path, str) and path else ".."

@@ -86,7 +86,7 @@ def certificate(trace: RequestTrace) -> Finding:
         secret = f"{trace.host.partition('.')[0]}-tls"
         own = f"certs: {{secrets: [{{secret: {secret}, hosts: [{trace.host}]}}]}} in sandbox.yaml"
         fix = f"{own} and tls: [{{secretName: {secret}}}] in the Ingress, then sandbox up{trace.which}"
-        outside = f"a host outside of {trace.domain} needs a certificate of yours in that Secret, and edge.hosts"
+        outside = f"for a host outside of {trace.domain}, that Secret is your own, and edge.hosts names the host"
         return error(f"{evidence}: not for {trace.host}", f"{fix}; {outside}")
     return ok(evidence)
 

@@ -114,6 +114,14 @@ def test_files_of_tools_below_are_named_if_nothing_else_is_found(tmp_path: Path)
     write(tmp_path, {"compose.yaml": "services: {web: {build: web}}", "k8s/README.md": ""})
     note = "is missing in this folder: add it, or fetch the submodule that has it, before `sandbox up`"
     assert look(tmp_path).notes == (f"web/Dockerfile {note}",)
+    assert look(tmp_path).objects == "k8s"
+    assert look(write(tmp_path, {"k8s/x.yml": "services: {}"})).objects == "sandbox-k8s"
+
+
+def test_files_of_other_tools_are_named(tmp_path: Path) -> None:
+    first, second = look(write(tmp_path, {"garden.yml": "", "devspace.yaml": ""})).notes
+    assert first.startswith("devspace.yaml (DevSpace) is not read: write what it builds into images.yaml")
+    assert second.startswith("garden.yml (Garden) is not read")
 
 
 def test_other_sandboxes_below_are_left_out_and_named(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ FILES = {
     "api/Dockerfile": "FROM x\nEXPOSE 80\n",
     "k8s/api.yaml": DEPLOYMENT,
     "overlay/kustomization.yaml": "resources: [../k8s/api.yaml]\n",
+    "chart/Chart.yaml": "name: chart\n",
+    "chart/dev.yaml": "a: 1\n",
 }
 
 
@@ -27,13 +29,14 @@ def test_literal_calls_are_read(tmp_path: Path) -> None:
     text = """\
 '''Develops the shop.'''
 docker_build('acme/api:dev', './api', build_args={'A': '1'}, target='dev', live_update=[sync('api', '/app')])
-k8s_yaml(['k8s/api.yaml'])
+k8s_yaml(['k8s/api.yaml', helm('chart', name='web', namespace='shop', values=['chart/dev.yaml'], set=['a.b=c=d'])])
 k8s_yaml(kustomize('overlay'))
 """
     result = read(tmp_path, text)
     build = {"target": "dev", "args": {"A": "1"}}
     assert result.apps == (App("api", context="api", names=("acme/api",), build=build),)
-    assert result.items == ("k8s/api.yaml", "overlay/")
+    chart = {"chart": "chart", "release": "web", "namespace": "shop", "values": ["chart/dev.yaml"]}
+    assert result.items == ("k8s/api.yaml", {**chart, "set": {"a.b": "c=d"}}, "overlay/")
     assert result.notes == ()
 
 
@@ -63,7 +66,8 @@ def test_other_lines_are_named_and_not_read(tmp_path: Path, line: str) -> None:
         "k8s_yaml('none.yaml')",
         "k8s_yaml('/etc/passwd')",
         "k8s_yaml(kustomize('k8s'))",
-        "k8s_yaml(helm('chart'))",
+        "k8s_yaml(helm('k8s'))",
+        "k8s_yaml(helm('chart', values=[name]))",
         "if True: k8s_yaml('k8s/api.yaml')",
     ],
 )

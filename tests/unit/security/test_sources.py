@@ -84,7 +84,7 @@ def test_certificates_are_verified_wherever_something_is_sent() -> None:
         if re.search(r"CERT_NONE|check_hostname = False|InsecureRequestWarning", source.read_text()):
             lax.add(str(source.relative_to(ROOT)))
     assert lax == LOOK_ONLY
-    assert "ssl-min-ver TLSv1.2" in (ROOT / "sandbox" / "components" / "edge" / "haproxy.py").read_text()
+    assert "ssl-min-ver TLSv1.2" in (ROOT / "sandbox" / "components" / "edge" / "global.cfg").read_text()
 
 
 @pytest.mark.security(12)
