@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from urllib3.exceptions import LocationValueError
 
 from sandbox.engine import endpoint
 from sandbox.engine.base import OLDEST_API, translated
@@ -88,8 +91,10 @@ class Engine(Images, Containers, Networks):
             version = ping.headers.get("Api-Version") or api.version(api_version=False)["ApiVersion"]
             spoken = tuple(int(part) for part in version.split("."))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            is_silent = isinstance(error, OSError) and not isinstance(error, ValueError)
-            reason = cause(error) if is_silent else "another server answers"
+            is_answer = isinstance(error, json.JSONDecodeError) or not isinstance(error, OSError | LocationValueError)
+            if isinstance(error, ValueError) and not is_answer:  # errors of the HTTP libraries about the address
+                raise endpoint.unusable(place, error) from error
+            reason = "another server answers" if is_answer else cause(error)
             raise unreachable(f"{place.socket or place.url}: {reason}", place) from error
         if spoken < tuple(int(part) for part in OLDEST_API.split(".")):
             raise MissingTool(

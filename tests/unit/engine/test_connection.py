@@ -76,8 +76,9 @@ def test_engine_by_tls_is_checked_against_its_own_authority(tmp_path: Path, monk
         *((url, "", "") for url in ("tcp://127.0.0.1:1", "unix:///nowhere.sock")),
         *(
             (url, "", "tcp://HOST:PORT")
-            for url in ("foo://x", "garbage", "http://", "fd://", "npipe:////./pipe/docker")
+            for url in ("foo://x", "garbage", "http://", "fd://", "npipe:////./pipe/docker", "tcp://a..b:2375")
         ),
+        ("tcp://*.example.com:2375", "", "tcp://HOST:PORT"),
         ("tcp://127.0.0.1:1", "1", "DOCKER_CERT_PATH"),
     ],
 )
