@@ -19,7 +19,10 @@ from sandbox.kube.manifests import title as title
 log = logging.getLogger(__name__)
 
 MANAGER = "sandbox"
-UNAUTHORIZED, NO_LOGIN = 401, "log in as for kubectl, until `kubectl auth whoami` works with the same context"
+# An API server with anonymous access answers a request without credentials by 403, and names this user.
+ANONYMOUS = "system:anonymous"
+UNAUTHORIZED, FORBIDDEN = 401, 403
+NO_LOGIN = "log in as for kubectl, until `kubectl auth whoami` works with the same context"
 # The statuses by which the API server refuses an object that is being deleted, or belongs to a namespace that is:
 # forbidden, not allowed, conflict, and an unprocessable change of an object that could be created again.
 REFUSED = {403, 405, 409, 422}
@@ -298,7 +301,9 @@ class Cluster:
         if status >= 400:
             message = str(content["message"]) if isinstance(content, dict) and "message" in content else answer[:500]
             passes = status in PASSING or message.startswith(LEADERLESS)
-            failure, fix = ServerAway if passes else ClusterError, NO_LOGIN if status == UNAUTHORIZED else ""
+            failure, fix = ServerAway if passes else ClusterError, ""
+            if status == UNAUTHORIZED or (status == FORBIDDEN and ANONYMOUS in message):
+                message, fix = "\n".join(filter(None, (message, self._transport.login_error))), NO_LOGIN
             raise failure(f"{method} {path} failed", details=message, fix=fix, status=status)
         if not isinstance(content, dict):
             raise ClusterError(

@@ -51,8 +51,35 @@ class Unanswered(OSError):
     """The API server was not reached, or did not answer."""
 
 
+class _LoginErrors(logging.Handler):
+    """Keeps, by thread, why a program did not log in: the official client only logs it, and asks without credentials.
+
+    Without any handler, logging would write it to the terminal as it is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self._messages: dict[int, str] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.module == "kube_config":
+            message = record.getMessage()
+            # At a terminal a program writes its errors there, and the client fails where it wants to read them.
+            message = "exec: the program failed" if message.startswith("'NoneType'") else message
+            self._messages[threading.get_ident()] = message
+
+    def take(self) -> str:
+        return self._messages.pop(threading.get_ident(), "")
+
+
+_login_errors = _LoginErrors()
+
+
 class Transport:
-    def __init__(self, client: Any) -> None:
+    """`login_error`: what the program that logs in said when it last failed, empty if it did not."""
+
+    def __init__(self, client: Any, login_error: str = "") -> None:
+        self.login_error = self._first_login_error = login_error
         self.kept = KeptAnswers[tuple[int, bytes]]()
         self.kinds: dict[str, dict[str, Any]] = {}  # by API version and kind, as the API server lists them
         self._client = client
@@ -115,6 +142,7 @@ class Transport:
         """Return the headers with the credentials, renewed if they end soon."""
         complete = dict(headers)
         self._client.update_params_for_auth(complete, [], ["BearerToken"], path, method, None)
+        self.login_error = _login_errors.take() or self._first_login_error
         return complete
 
 
@@ -146,10 +174,8 @@ def connect(kubeconfig: Path) -> Transport:
 
     # By default five minutes, within which the client logs in again for every request.
     config.kube_config.EXPIRY_SKEW_PREVENTION_DELAY = LOGIN_MARGIN
-    # The client logs the words of a program that does not log in, and asks without credentials. Without a handler,
-    # logging would write them to the terminal as they are; the daemons have one already, for their log.
-    if not logging.root.handlers:
-        logging.root.addHandler(logging.NullHandler())
+    logging.root.addHandler(_login_errors)
+    _login_errors.take()  # of a kubeconfig that could not be loaded
     settings = client.Configuration()
     try:
         # The client keeps keys in files until Python ends, and for ever when it is killed; these are deleted at once.
@@ -175,7 +201,7 @@ def connect(kubeconfig: Path) -> Transport:
         raise Unanswered(str(error)) from error
     except (AttributeError, LookupError, TypeError, ValueError) as error:  # the client takes any YAML for a kubeconfig
         raise Unanswered(f"{kubeconfig} is no kubeconfig: {error}") from error
-    return Transport(api)
+    return Transport(api, _login_errors.take())
 
 
 def _unanswered(error: Exception) -> Unanswered:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, log, title
+from sandbox.kube.api import FORBIDDEN, Cluster, ClusterError, Manifest, Say, log, title
 from sandbox.kube.apply_attempts import is_unanswered
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import pod_selector
@@ -48,7 +48,6 @@ LASTING = re.compile(
     r"|is forbidden: |is invalid: |denied the request",
     re.DOTALL,
 )
-FORBIDDEN = 403
 LINES = 15
 SEEN = "sandbox.dev/seen"
 REVISION = "controller-revision-hash"

@@ -37,16 +37,28 @@ def token(ends: datetime) -> str:
     return f"echo '{json.dumps({**CREDENTIAL, 'status': status})}'"
 
 
-@pytest.mark.parametrize("script", ["echo log in first >&2; exit 3", "echo nothing", None])
+ANONYMOUS = b'{"message": "namespaces is forbidden: User \\"system:anonymous\\" cannot patch"}'
+
+
+@pytest.mark.parametrize(("status", "answer"), [(401, b'{"message": "Unauthorized"}'), (403, ANONYMOUS)])
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo log in first >&2; exit 3", "exec: process returned 3. log in first"),
+        ("echo nothing", "exec: failed to decode process output"),
+        (None, "No such file or directory"),
+    ],
+)
 def test_cluster_without_a_login_names_the_fix(
-    tmp_path: Path, script: str | None, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, script: str | None, said: str, status: int, answer: bytes, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A program that a kubeconfig names does not log in → what the API server says, and what to do."""
+    """A program that a kubeconfig names does not log in → what the API server and the program say, and what to do."""
     with serving() as server:
-        server.refusal = (401, b'{"message": "Unauthorized"}')
+        server.refusal = (status, answer)
         cluster = Cluster(kubeconfig(tmp_path, script, f"http://127.0.0.1:{server.server_port}"))
-        with pytest.raises(ClusterError, match="Unauthorized") as caught:
+        with pytest.raises(ClusterError) as caught:
             cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+    assert json.loads(answer)["message"] in caught.value.details and said in caught.value.details
     assert "kubectl auth whoami" in caught.value.fix
     assert capfd.readouterr() == ("", "")
 
