@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.kube.api import FORBIDDEN, Cluster, ClusterError, Manifest, Say, log, title
@@ -51,6 +52,8 @@ LASTING = re.compile(
 LINES = 15
 SEEN = "sandbox.dev/seen"
 REVISION = "controller-revision-hash"
+# A pod of an earlier revision may still become ready; Kubernetes then replaces it by itself.
+STUCK_PATIENCE = 30.0  # seconds
 # When pods run and are not ready for so long, events about them are shown.
 UNREADY = 10.0  # seconds
 
@@ -168,7 +171,7 @@ def refresh_pods(cluster: Cluster, namespace: str, mark: str, *, selector: str =
 
 
 def _replace_stuck(cluster: Cluster, live: Manifest, say: Say) -> None:
-    """Delete pods of a StatefulSet's earlier revision that are not ready, so that its controller makes new ones.
+    """Delete pods of a StatefulSet's earlier revision that stay unready, so that its controller makes new ones.
 
     Kubernetes waits for such a pod before it replaces any, also when the new revision repairs it
     (https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback).
@@ -182,8 +185,16 @@ def _replace_stuck(cluster: Cluster, live: Manifest, say: Say) -> None:
         revision = (pod["metadata"].get("labels") or {}).get(REVISION)
         if revision in (None, status.get("updateRevision")) or is_leaving(pod) or is_ready(pod):
             continue
-        say(f"replacing pod {pod['metadata']['name']}, which is of an earlier revision and not ready")
-        cluster.delete("v1", "Pod", pod["metadata"]["name"], namespace)
+        since = next((condition.get("lastTransitionTime") for condition in conditions(pod, "Ready")), None)
+        if not since or (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds() <= STUCK_PATIENCE:
+            continue
+        name = pod["metadata"]["name"]
+        say(f"replacing pod {name}, which is of an earlier revision and not ready")
+        try:
+            cluster.delete("v1", "Pod", name, namespace)
+        except ClusterError as error:
+            error.fix = error.fix or f"kubectl --namespace {namespace} delete pod {name}, then sandbox up"
+            raise
 
 
 def _live(cluster: Cluster, manifest: Manifest) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -369,9 +370,18 @@ def test_job_whose_pods_failed_and_are_gone_is_given_up(
         cluster.await_ready()
 
 
-def of_revision(revision: str, *, ready: bool = False, **more: str) -> dict[str, Any]:
+def of_revision(revision: str, *, ready: bool = False, seconds: float = 60, **more: str) -> dict[str, Any]:
     metadata = {"namespace": "ns", "labels": {REVISION: revision}, **more}
-    return {"metadata": metadata, "status": {"conditions": [{"type": "Ready", "status": str(ready)}]}}
+    since = f"{datetime.now(UTC) - timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
+    condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": since}
+    return {"metadata": metadata, "status": {"conditions": [condition]}}
+
+
+def updating(kind: str, strategy: dict[str, Any]) -> dict[str, Any]:
+    live = workload("db", replicas=5, updatedReplicas=1) | {"kind": kind}
+    live["status"]["updateRevision"] = "new"
+    live["spec"]["updateStrategy"] = strategy
+    return live
 
 
 @pytest.mark.parametrize(
@@ -383,7 +393,7 @@ def of_revision(revision: str, *, ready: bool = False, **more: str) -> dict[str,
         ("Deployment", {}, []),
     ],
 )
-def test_pod_of_an_earlier_revision_that_is_not_ready_is_replaced(
+def test_pod_of_an_earlier_revision_that_is_not_ready_for_long_is_replaced(
     monkeypatch: pytest.MonkeyPatch, kind: str, strategy: dict[str, Any], replaced: list[str]
 ) -> None:
     """Kubernetes itself would wait for it, and so would `up`."""
@@ -394,12 +404,23 @@ def test_pod_of_an_earlier_revision_that_is_not_ready_is_replaced(
         "db-1": of_revision("old"),
         "db-2": of_revision("new"),
         "db-3": of_revision("old", deletionTimestamp="2026-01-01T00:00:00Z"),
+        "db-4": of_revision("old", seconds=20),
         "db-job": {"metadata": {"namespace": "ns", "labels": {}}, "status": {}},
     }
-    live = workload("db", replicas=4, updatedReplicas=1) | {"kind": kind}
-    live["status"]["updateRevision"] = "new"
-    live["spec"]["updateStrategy"] = strategy
-    cluster.workloads["db"] = live
+    cluster.workloads["db"] = updating(kind, strategy)
     monkeypatch.setattr(cluster, "delete", lambda version, kind, name, namespace: deleted.append(name), raising=False)
     cluster.await_ready()
     assert deleted == replaced
+
+
+def test_refused_deletion_of_a_pod_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: str) -> None:
+        raise ClusterError("pods is forbidden", status=403)
+
+    cluster = Clusters(monkeypatch)
+    cluster.pods = {"db-0": of_revision("old")}
+    cluster.workloads["db"] = updating("StatefulSet", {})
+    monkeypatch.setattr(cluster, "delete", refuse, raising=False)
+    with pytest.raises(ClusterError) as caught:
+        cluster.await_ready()
+    assert caught.value.fix == "kubectl --namespace ns delete pod db-0, then sandbox up"
