@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from sandbox.kube.api import ClusterError
-from sandbox.kube.workload_status import progress
+from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.readiness import REVISION
+from sandbox.kube.workload_status import pods_of, progress
+from sandbox.names import Names
+from tests.support.api_server import ApiServer
 
 
 def live(kind: str, spec: dict[str, Any] | None = None, **status: Any) -> dict[str, Any]:
@@ -69,3 +72,18 @@ def test_failed_workload_is_not_waited_for(found: dict[str, Any]) -> None:
     """A Job or a rollout that has failed → told at once, not waited for."""
     with pytest.raises(ClusterError, match=f"{found['kind']} x failed"):
         progress(found)
+
+
+def test_pods_of_a_statefulset_that_went_back_are_those_of_its_update_revision(server: ApiServer, names: Names) -> None:
+    labels = {"app": "db"}
+    live = {
+        "kind": "StatefulSet",
+        "metadata": {"name": "db", "namespace": "default", "generation": 3},
+        "spec": {"replicas": 2, "selector": {"matchLabels": labels}},
+        "status": {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 1, "updateRevision": "db-b"},
+    }
+    for name, revision, created in (("db-0", "db-b", "2026-01-01T00:00:00Z"), ("db-1", "db-c", "2026-01-01T00:01:00Z")):
+        metadata = {"name": name, "labels": {**labels, REVISION: revision}, "creationTimestamp": created}
+        server.objects[f"/api/v1/namespaces/default/pods/{name}"] = {"kind": "Pod", "metadata": metadata}
+    pods = pods_of(Cluster(names.kubeconfig), live, "default")
+    assert [pod["metadata"]["name"] for pod in pods] == ["db-0"]
