@@ -149,6 +149,11 @@ class EdgeContainer:
         record = {"digest": _digest(self._content(place)), "binds": ports}
         files.write_private(self.folder / RECORD, json.dumps(record).encode())
 
+    def note_unknown(self) -> None:
+        """Have the next `follow` load the routes in any case; until then the recorded ports count as open."""
+        if record := _record(self.folder):
+            files.write_private(self.folder / RECORD, json.dumps({**record, "digest": ""}).encode())
+
     def _binds(self, place: Place) -> frozenset[Bind]:
         return frozenset(chain.from_iterable(self._frontends(place).values()))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import forwarder, routes
-from sandbox.components.edge.container import RECORD, EdgeContainer
+from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.route import RegistryRoute, Route
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
@@ -119,7 +119,7 @@ class Edge:
                 if registry:
                     routes.REGISTRIES.save(self.folder, registry)
                 with suppress(SandboxError):
-                    (self.folder / RECORD).unlink(missing_ok=True)  # which of both it has is not known
+                    self._box.note_unknown()
                     if routes.load(self.folder) or routes.REGISTRIES.load(self.folder):
                         self._follow(say)
                 raise

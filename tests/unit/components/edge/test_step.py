@@ -12,7 +12,7 @@ import pytest
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import haproxy_admin, listening, routes
-from sandbox.components.edge.container import MADE, RECORD, EdgeContainer
+from sandbox.components.edge.container import MADE, RECORD, EdgeContainer, listens
 from sandbox.components.edge.route import AddedRoute, Host, Route
 from sandbox.components.edge.step import EdgeStep
 from sandbox.engine import ContainerSpec
@@ -275,6 +275,22 @@ def test_port_that_another_program_has_leaves_the_edge_as_it_was(
     assert caught.value.id == "port-in-use"
     assert [route.name for route in routes.load(place.edge)] == ["a"]
     assert "9443" not in edge_file(engine, "haproxy.cfg")
+
+
+def test_open_ports_stay_recorded_if_the_edge_also_refuses_the_old_routes(
+    engine: FakeEngine, place: Home, a: EdgeStep, b: EdgeStep, here: Control
+) -> None:
+    a.apply(NoWork())
+    before = listens(engine, place)
+    here.refusal = "out of memory"
+    with pytest.raises(SandboxError):
+        b.apply(NoWork())
+    assert {bind.port for bind in before} == {443, 8443}
+    assert listens(engine, place) == before
+    assert a.check().state is State.DRIFTED
+    here.refusal = ""
+    a.apply(NoWork())
+    assert a.check().state is State.READY
 
 
 def test_nodes_are_reached_by_their_addresses(engine: FakeEngine, names: Names, a: EdgeStep) -> None:
