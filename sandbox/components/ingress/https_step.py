@@ -153,10 +153,14 @@ class HttpsStep(NothingToUndo):
         """
         own, bind, lines = self._own(), self.binds[0], []
         current = {facts.sha256 for facts in self._own(but=())} if own else set()
-        for host in sorted({*hosts, *(host for facts in own for host in facts.hosts)}):
-            if "*" in host or parse_address(host) or not any(facts.covers(host) for facts in own):
-                continue
-            pem = https_probe.ask(host, address=bind.asked_at, port=bind.port, root=None).certificate
+        candidates = sorted({*hosts, *(host for facts in own for host in facts.hosts)})
+        names = [host for host in candidates if "*" not in host and not parse_address(host)]
+        covered = [host for host in names if any(facts.covers(host) for facts in own)]
+        ask = partial(https_probe.ask, address=bind.asked_at, port=bind.port, root=None)
+        with ThreadPoolExecutor(WIDTH) as pool:
+            answers = list(pool.map(ask, covered))
+        for host, answer in zip(covered, answers, strict=True):
+            pem = answer.certificate
             served = describe(pem.encode(), now=datetime.now(UTC)) if pem else None
             if served and served.is_of_sandbox and served.sha256 not in current:
                 lines.append(f"{host} still serves an earlier certificate, {served}: restart its application")

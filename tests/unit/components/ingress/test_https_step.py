@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -186,3 +187,19 @@ def test_application_with_an_earlier_certificate_is_named(
     assert status.state is State.READY and status.detail.endswith(line) is renewed
     step.renew(lines.append)
     assert lines == ([line] if renewed else [])
+
+
+def test_hosts_with_own_certificates_are_asked_at_the_same_time(
+    step: HttpsStep, secrets: SecretsStep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, hosts = https_probe.ask, (f"a.{DOMAIN}", f"b.{DOMAIN}")
+    secrets.keystore.leaf("shop.app-tls", hosts, now=datetime.now(UTC))
+    both_asked = threading.Barrier(2, timeout=5)
+
+    def answered(name: str, **given: Any) -> https_probe.Answer:
+        if name in hosts:
+            both_asked.wait()
+        return ask(name, **given)
+
+    monkeypatch.setattr(https_probe, "ask", answered)
+    assert step.check().state is State.READY
