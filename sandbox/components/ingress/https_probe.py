@@ -40,6 +40,8 @@ def ask(host: str, *, address: str, port: int, root: Path | None, path: str = "/
             _context(root).wrap_socket(plain, server_hostname=host) as connection,
         ):
             certificate = ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True) or b"")
+            # Else the request waits until the server has acknowledged the end of the handshake, 40 ms with Traefik.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
             answer = connection.makefile("rb").read(SHOWN).decode(errors="replace")
     except ssl.SSLError as error:
