@@ -158,6 +158,7 @@ class Azure:
     client: str = "puller"
     secret: str = f"{CANARY}-azure-secret"
     access: str = f"{CANARY}-azure-access"
+    assertion: str = f"{CANARY}-azure-assertion"
     token: str = ACR_TOKEN
 
     def principal(self, url: str) -> dict[str, str]:
@@ -175,7 +176,8 @@ class Azure:
         return _json({"issuer": f"{url}/{tenant}/v2.0", **endpoints})
 
     def directory(self, tenant: str, form: Mapping[str, str]) -> Answer:
-        if (tenant, form["client_id"], form["client_secret"]) != (self.tenant, self.client, self.secret):
+        given = form.get("client_secret") or form["client_assertion"]
+        if (tenant, form["client_id"]) != (self.tenant, self.client) or given not in (self.secret, self.assertion):
             said = {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret.\r\nTrace"}
             return _json(said, status=401)
         return _json({"token_type": "Bearer", "expires_in": 3599, "access_token": self.access})

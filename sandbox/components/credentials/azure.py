@@ -22,7 +22,7 @@ AUTHORITY = "https://login.microsoftonline.com"
 SCOPE = "https://containerregistry.azure.net/.default"
 LIFETIME = timedelta(hours=3)
 _MADE_BY = "az ad sp create-for-rbac --role AcrPull --scopes REGISTRY-ID"
-_VARIABLES = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET")
+_VARIABLES = ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_FEDERATED_TOKEN_FILE")
 
 
 def login(entry: Acr, environ: Mapping[str, str], *, now: datetime) -> Login:
@@ -40,7 +40,7 @@ def login(entry: Acr, environ: Mapping[str, str], *, now: datetime) -> Login:
             details=str(error).strip().partition("\n")[0][:300],
             fix="az login, or make a new secret: az ad sp credential reset; then sandbox credentials refresh",
         ) from None
-    except (ValueError, OSError) as error:  # of an authority, a tenant or the program az
+    except (ValueError, OSError) as error:  # of an authority, a tenant, a token file or the program az
         fix = "correct it in the file or in AZURE_*"
         raise CredentialsUnusable("the Azure account cannot be used", details=str(error), fix=fix) from None
     refresh = _exchange(entry.registry, tenant or str(json_text.claims(token).get("tid", "")), token)
@@ -55,9 +55,9 @@ def _credential(entry: Acr, environ: Mapping[str, str]) -> tuple[Any, str]:
 
     The library's own chain tries all kinds, which takes many seconds.
     """
-    from azure.identity import AzureCliCredential, ClientSecretCredential
+    from azure.identity import AzureCliCredential, ClientSecretCredential, WorkloadIdentityCredential
 
-    tenant, client, secret = (environ.get(name, "") for name in _VARIABLES)
+    tenant, client, secret, token_file = (environ.get(name, "") for name in _VARIABLES)
     authority = environ.get("AZURE_AUTHORITY_HOST") or AUTHORITY
     if entry.file:  # the output of `az ad sp create-for-rbac`, with --sdk-auth or without
         content = registry_login.read_key_file(entry.file, made_by=_MADE_BY)
@@ -66,9 +66,14 @@ def _credential(entry: Acr, environ: Mapping[str, str]) -> tuple[Any, str]:
             for names in (("tenant", "tenantId"), ("appId", "clientId"), ("password", "clientSecret"))
         )
         authority = str(content.get("activeDirectoryEndpointUrl") or AUTHORITY)
+    elif tenant and client and token_file and not secret:
+        workload = WorkloadIdentityCredential(
+            tenant_id=tenant, client_id=client, token_file_path=token_file, authority=authority
+        )
+        return workload, tenant
     elif not (tenant or client or secret) and shutil.which("az"):
         return AzureCliCredential(), ""
-    if missing := [name for name, value in zip(_VARIABLES, (tenant, client, secret), strict=True) if not value]:
+    if missing := [name for name, value in zip(_VARIABLES, (tenant, client, secret), strict=False) if not value]:
         raise CredentialsUnusable(f"{', '.join(missing)} is not set", fix="set it, or name a file, or: az login")
     # The authority is the user's own choice, so it need not be a known one.
     options = {"authority": authority, "disable_instance_discovery": True}

@@ -56,6 +56,20 @@ def test_principal_may_be_in_the_environment(services: Services) -> None:
     assert refusal(lambda: ask(services, environ=environ)).brief == "AZURE_CLIENT_SECRET is not set"
 
 
+def test_workload_identity_of_the_environment_is_used(services: Services, tmp_path: Path) -> None:
+    file = tmp_path / "assertion"
+    file.write_text(services.azure.assertion)
+    environ = {
+        "AZURE_TENANT_ID": services.azure.tenant,
+        "AZURE_CLIENT_ID": services.azure.client,
+        "AZURE_FEDERATED_TOKEN_FILE": str(file),
+        "AZURE_AUTHORITY_HOST": services.authority,
+    }
+    assert ask(services, environ=environ).find(services.host)
+    file.unlink()
+    assert str(file) in refusal(lambda: ask(services, environ=environ)).details
+
+
 def az(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     make_program(tmp_path / "az", script)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
