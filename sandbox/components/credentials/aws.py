@@ -96,12 +96,13 @@ def _require_harmless(file: Path, environ: Mapping[str, str]) -> None:
 
 
 def _keys_of_json(path: Path) -> tuple[str, str, str | None] | None:
-    """Return the keys that `aws configure export-credentials` prints, or None for a file of another form."""
+    """Return the keys that the AWS command line prints: bare, or below `Credentials` (sts) or `AccessKey` (iam)."""
     try:
         text = files.read_regular(path).decode()
         if not text.lstrip().startswith("{"):
             return None
         content = json_text.document(text)
+        content = content.get("Credentials") or content.get("AccessKey") or content
         return str(content["AccessKeyId"]), str(content["SecretAccessKey"]), content.get("SessionToken")
     except (files.NotAFile, OSError) as error:
         reason = files.trouble(error)

@@ -60,8 +60,9 @@ def test_role_is_assumed_with_the_keys_of_its_profile(services: Services, write:
     assert services.aws.asked == ["sts AKIDHOME", "ecr ASIAROLE"]
 
 
-def test_output_of_the_aws_command_is_read_as_a_file(write: Write) -> None:
-    assert ask(ecr(file=write(JSON))).accounts.keys() == {HOST}
+@pytest.mark.parametrize("content", [JSON, {"AccessKey": JSON}, {"Credentials": JSON}])
+def test_output_of_the_aws_command_is_read_as_a_file(write: Write, content: Any) -> None:
+    assert ask(ecr(file=write(content))).accounts.keys() == {HOST}
 
 
 def test_environment_keys_are_used_without_file_or_profile(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
