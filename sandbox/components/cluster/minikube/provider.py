@@ -142,6 +142,8 @@ class MinikubeProvider(Provider):
         if self.adopted and standing is Standing.RUNNING and self.names.kubeconfig.exists():
             uninstall(Cluster(self.names.kubeconfig), self.nodes)
         if not self.adopted:
+            # First, because nodes that are gone without it were removed by this program.
+            self.names.kubeconfig.unlink(missing_ok=True)
             if existed or self.minikube.inspect():
                 self.minikube.delete(self.names.kubeconfig)
             wait_until(self._sweep, what=f"the end of '{self.minikube.profile}'", timeout=60, pause=0.5)

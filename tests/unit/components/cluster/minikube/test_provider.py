@@ -156,6 +156,16 @@ def test_profile_is_created_stopped_started_and_deleted(provider: MinikubeProvid
     assert NO_SECOND_PULL in names.kubeconfig.read_text().split()
 
 
+def test_kubeconfig_is_removed_before_nodes(
+    provider: MinikubeProvider, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider.create(print, print)
+    monkeypatch.setattr(Playing, "delete", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        provider.delete()
+    assert not names.kubeconfig.exists()
+
+
 @pytest.mark.parametrize("profile", [None, "mine"])
 def test_running_node_with_stopped_kubelet_is_started(world: World, names: Names, profile: str | None) -> None:
     provider = provider_of(world, names, profile)
