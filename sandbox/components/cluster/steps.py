@@ -202,7 +202,8 @@ class JoinStep(NothingToUndo):
         containers = self._containers()
         outside = [container.name for container in containers if self.network not in container.addresses]
         if outside:
-            return Status(State.ABSENT, f"without {', '.join(outside)}")
+            state = State.DRIFTED if len(outside) < len(containers) else State.ABSENT
+            return Status(state, f"without {', '.join(outside)}")
         return Status(State.READY, ", ".join(container.name for container in containers))
 
     def apply(self, work: Work) -> None:

@@ -236,6 +236,9 @@ def test_containers_join_at_range_end_and_leave_before_network(
     assert step.check().state is State.READY
     assert {one.joined[names.cluster] for one in engine.boxes.values() if one.joined} == {"172.31.255.250"}
     assert "theirs" not in engine.network(names.cluster).members  # type: ignore[union-attr]
+    image, labels = UPSTREAM["registry"], names.labels
+    engine.run(ContainerSpec(name="mirror", image=image, command=("run",), labels=labels, network=NETWORK))
+    assert (step.check().state, step.check().detail) == (State.DRIFTED, "without mirror")
     assert provider.delete()
     assert names.cluster not in engine.networks
 
