@@ -1,7 +1,8 @@
-"""The databases of Network Security Services, where Firefox and Chrome look for the user's own roots."""
+"""The databases of Network Security Services, where Firefox and, on Linux, Chrome look for the user's own roots."""
 
 from __future__ import annotations
 
+import configparser
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -30,6 +31,7 @@ _FIREFOX = (
     "snap/firefox/common/.config/mozilla/firefox",
     ".var/app/org.mozilla.firefox/.mozilla/firefox",
     ".var/app/org.mozilla.firefox/config/mozilla/firefox",
+    "Library/Application Support/Firefox",
 )
 # softoken has one row for each object and one column for each attribute, named by its PKCS #11 number in hexadecimal
 # (sdb.c): a0 class, a3 label, a11 value.
@@ -74,6 +76,17 @@ def databases(home: Path) -> tuple[Database, ...]:
     """Return every database below the home folder `home`, each once even if links lead to it."""
     folders = [folder for pattern in _CHROME for folder in sorted(home.glob(pattern))]
     for base in _FIREFOX:
-        folders += sorted(path.parent for depth in ("*", "*/*") for path in (home / base).glob(f"{depth}/{_DATABASE}"))
+        folders += _profiles(home / base)
     real = dict.fromkeys(folder.resolve() for folder in folders if files.is_file(folder / _DATABASE))
     return tuple(map(Database, real))
+
+
+def _profiles(base: Path) -> list[Path]:
+    profiles = sorted(path.parent for depth in ("*", "*/*") for path in base.glob(f"{depth}/{_DATABASE}"))
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read(base / "profiles.ini", encoding="utf-8")
+    except (OSError, ValueError, configparser.Error):
+        return profiles
+    # Joining keeps an absolute path as it is.
+    return profiles + [base / section["Path"] for section in parser.values() if "Path" in section]

@@ -225,6 +225,7 @@ PROFILES = (
     ".mozilla/firefox/abc.default-release",
     ".config/mozilla/firefox/def.default",
     "snap/firefox/common/.mozilla/firefox/ghi.default",
+    "elsewhere/own profile",
 )
 
 
@@ -236,6 +237,8 @@ def test_browser_databases_accept_nss_and_are_restored(user: User) -> None:
     for database in databases:
         database.mkdir(parents=True)
         user.output("certutil", "-N", "-d", f"sql:{database}", "--empty-password")
+    ini = "[Profile0]\nName=own\nIsRelative=0\nPath=" + str(databases[-1]) + "\n"
+    (user.home / ".config/mozilla/firefox/profiles.ini").write_text(ini)
     before = [holds(user, database) for database in databases]
     assert not any(nss_accepts(user, database) for database in databases)
 

@@ -21,6 +21,7 @@ PLACES = (
     ".config/mozilla/firefox/abc.default",
     "snap/firefox/common/.mozilla/firefox/abc.default",
     ".var/app/org.mozilla.firefox/.mozilla/firefox/abc.default",
+    "Library/Application Support/Firefox/Profiles/abc.default",
 )
 
 
@@ -42,6 +43,24 @@ def test_every_place_is_known(place: str, tmp_path: Path) -> None:
     assert databases(tmp_path) == ()  # a browser has not made it yet
     (tmp_path / place / "cert9.db").touch()
     assert databases(tmp_path) == (Database(tmp_path / place),)
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_profiles_elsewhere_are_known_by_the_ini_file(relative: bool, tmp_path: Path) -> None:
+    elsewhere = make(tmp_path / "home" / "my profile")
+    base = tmp_path / "home" / ".config/mozilla/firefox"
+    base.mkdir(parents=True)
+    path = "../../../my profile" if relative else str(elsewhere)
+    general = "[General]\nStartWithLastProfile=1\n\n"
+    (base / "profiles.ini").write_text(f"{general}[Profile0]\nName=x%y\nIsRelative={relative:d}\nPath={path}\n")
+    assert databases(tmp_path / "home") == (Database(elsewhere),)
+
+
+@pytest.mark.parametrize("content", [b"Path=\xff\n[", f"[Profile0]\nPath=/{'x' * 300}\n".encode()])
+def test_broken_ini_file_hides_no_profile(tmp_path: Path, content: bytes) -> None:
+    profile = make(tmp_path / ".mozilla/firefox/abc.default")
+    (profile.parent / "profiles.ini").write_bytes(content)
+    assert databases(tmp_path) == (Database(profile),)
 
 
 def test_database_that_a_link_leads_to_counts_once(tmp_path: Path) -> None:
