@@ -37,12 +37,13 @@ def survey(stores: Sequence[Store]) -> tuple[Holding, ...]:
 class Machine:
     """The facts that decide which stores there are and how they are changed.
 
-    `folder` holds the record of trusted roots.
+    `folder` holds the record of trusted roots. `sudo_user` is the user who ran `sudo sandbox`.
     """
 
     home: Path
     folder: Path
     is_root: bool = False
+    sudo_user: str = ""
     java_home: Path | None = None
     browsers: tuple[str, ...] = ()
     wsl: bool = False
@@ -51,12 +52,14 @@ class Machine:
 
 def this_machine(folder: Path) -> Machine:
     is_root, home = os.geteuid() == 0, os.environ.get("JAVA_HOME")
+    sudo_user = os.environ.get("SUDO_USER", "") if is_root else ""
     program = process.which("java")
     java_home = Path(home) if home else program.resolve().parent.parent if program else None
     return Machine(
         home=Path.home(),
         folder=folder,
         is_root=is_root,
+        sudo_user="" if sudo_user == "root" else sudo_user,
         java_home=java_home,
         browsers=tuple(name for name in _BROWSERS if process.which(name)),
         wsl="microsoft" in platform.release().lower(),
@@ -65,7 +68,7 @@ def this_machine(folder: Path) -> Machine:
 
 def find(at: Machine) -> tuple[Store, ...]:
     """Return every store on the machine in the order of changes: the one that asks for a password comes last."""
-    available: list[Store] = [*nss.databases(at.home)]
+    available: list[Store] = [] if at.sudo_user else [*nss.databases(at.home)]
     if cacerts := at.java_home and java.find(at.java_home):
         available.append(cacerts)
     if system := find_anchors(at.slash):

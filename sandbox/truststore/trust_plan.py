@@ -46,7 +46,7 @@ def trust(
     chosen = [holding for holding in holdings if holding.store.kind in chosen_kinds]
     following = [holding for holding in chosen if _follows(holding)]
     chosen = [holding for holding in chosen if not _follows(holding)]
-    _require_found(kinds, chosen, following)
+    _require_found(kinds, chosen, following, machine)
     changes = list(untrust(lambda old: old in replaced, holdings, machine).changes)
     unchanged = []
     for holding in chosen:
@@ -78,10 +78,16 @@ def _follows(holding: Holding) -> bool:
     return isinstance(holding.store, Cacerts) and holding.store.follows_system
 
 
-def _require_found(kinds: Collection[Kind], chosen: Sequence[Holding], following: Sequence[Holding]) -> None:
+def _require_found(
+    kinds: Collection[Kind], chosen: Sequence[Holding], following: Sequence[Holding], machine: Machine
+) -> None:
     for kind in kinds:
         if any(holding.store.kind is kind for holding in chosen):
             continue
+        if kind is Kind.NSS and machine.sudo_user:
+            brief = f"--store nss belongs to {machine.sudo_user} and is not changed under sudo"
+            fix = f"run it without sudo, as {machine.sudo_user}; it asks for a password where it needs one"
+            raise UsageError(brief, details="files in it would belong to root", fix=fix, id="trust")
         if kind is not Kind.JAVA or not following:
             raise UsageError(f"there is no {kind.value} store here", fix=_MISSING[kind], id="trust")
         if Kind.SYSTEM not in kinds:
@@ -93,7 +99,9 @@ def _require_found(kinds: Collection[Kind], chosen: Sequence[Holding], following
 
 
 def _notes(kinds: Collection[Kind], holdings: Sequence[Holding], machine: Machine) -> Iterator[str]:
-    if Kind.NSS in kinds and machine.browsers:
+    if Kind.NSS in kinds and machine.sudo_user:
+        yield f"sudo does not change the browsers of {machine.sudo_user}: run this without sudo too"
+    elif Kind.NSS in kinds and machine.browsers:
         # Chromium's database is in a folder of that name, Firefox's in a profile.
         places = [holding.store.place for holding in holdings if holding.store.kind is Kind.NSS]
         if not any(place.name == "nssdb" for place in places):

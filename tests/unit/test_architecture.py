@@ -22,7 +22,7 @@ READS_ENVIRONMENT = {
     "engine/endpoint.py": "which engine the user means is in Docker's own variables",
     "mcp/tasks.py": "commands of an agent inherit it",
     "system/process.py": "programs inherit it",
-    "truststore/stores.py": "JAVA_HOME is a fact of the machine",
+    "truststore/stores.py": "JAVA_HOME and SUDO_USER are facts of the machine",
 }
 CONSTRUCTS_STEPS = {
     "app/running/addon_changes.py": "an addon that a command enables is a walk over one step",

@@ -29,6 +29,8 @@ def kinds(found: tuple[stores.Store, ...]) -> list[type]:
 def test_stores_asking_for_a_password_are_changed_last(files: Path) -> None:
     found = stores.find(trust_roots.machine(files, java_home=files / "jdk", slash=files))
     assert kinds(found) == [nss.Database, java.Cacerts, system_stores.Anchors]
+    under_sudo = trust_roots.machine(files, sudo_user="ann", slash=files)
+    assert kinds(stores.find(under_sudo)) == [system_stores.Anchors]
 
 
 def test_the_record_knows_stores_that_are_not_found_any_more(files: Path) -> None:
@@ -40,6 +42,7 @@ def test_the_record_knows_stores_that_are_not_found_any_more(files: Path) -> Non
         ("nss", gone),
         ("nss", files / ("x" * 300)),
         ("system", Path("/etc")),
+        ("unknown", files),
     )
     record.write(Entry(ours(), "demo", places))
     assert [(store.kind.value, store.place) for store in stores.recorded(record, known)] == [("java", cacerts)]
@@ -48,6 +51,7 @@ def test_the_record_knows_stores_that_are_not_found_any_more(files: Path) -> Non
 def test_installed_root_is_listed_with_its_stores(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(files / "home"))
     monkeypatch.setenv("JAVA_HOME", str(files / "jdk"))
+    monkeypatch.delenv("SUDO_USER", raising=False)
     assert stores.installed(ours().pem, files / "trust") == ()
     cacerts = files / "jdk/lib/security/cacerts"
     cacerts.write_bytes(ours().der)
@@ -63,4 +67,7 @@ def test_this_machine_is_known_by_its_environment(files: Path, monkeypatch: pyte
     here = stores.this_machine(files / "trust")
     assert (here.home, here.java_home, here.browsers) == (files / "home", files / "jdk", ("chromium",))
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    assert stores.this_machine(files).is_root
+    for user, sudo_user in (("root", ""), ("ann", "ann")):
+        monkeypatch.setenv("SUDO_USER", user)
+        here = stores.this_machine(files)
+        assert (here.is_root, here.sudo_user) == (True, sudo_user)

@@ -71,6 +71,18 @@ def test_a_store_that_is_not_here_is_an_error_when_asked_for() -> None:
             trust_plan.trust(ours(), [], [], HERE, [kind])
 
 
+@pytest.mark.security(13)
+def test_a_users_own_stores_are_refused_under_sudo() -> None:
+    """`sudo sandbox certs trust` for a user's store → refused."""
+    under_sudo = machine(Path("/nowhere"), is_root=True, sudo_user="ann")
+    with pytest.raises(UsageError, match="belongs to ann and is not changed under sudo") as refused:
+        trust_plan.trust(ours(), [], [holding(DEBIAN)], under_sudo, [Kind.NSS])
+    assert "without sudo" in refused.value.fix
+    planned = trust_plan.trust(ours(), [], [holding(DEBIAN)], under_sudo, [])
+    assert titles(planned) == [(True, ours(), DEBIAN.place)]
+    assert planned.notes == ("sudo does not change the browsers of ann: run this without sudo too",)
+
+
 def test_a_browser_that_was_never_started_is_named() -> None:
     with_chrome = machine(Path("/nowhere"), browsers=("chromium",))
     (note,) = trust_plan.trust(ours(), [], [holding(DEBIAN)], with_chrome, []).notes
