@@ -5,7 +5,7 @@ On a minikube cluster a name is one of minikube's own addons; a folder is an add
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 from sandbox.app import chosen_spec, context, machine_plan
 from sandbox.app.core import Sandbox
+from sandbox.app.session import Session
 from sandbox.app.views.known_sandboxes import require_up
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_manager import AddonManager, AddonStep, lost
@@ -22,7 +23,7 @@ from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.config import capabilities, loader
 from sandbox.config.schema import Spec
 from sandbox.config.schema.values import AddonSource
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import UsageError
 from sandbox.kube.api import trouble_of
 from sandbox.plan import lifecycle
 from sandbox.system.wait import WaitTimeout
@@ -110,18 +111,31 @@ def enable(sandbox: Sandbox, addon: str) -> Enabled:
         require_up(sandbox.names)
         if minikube and included is None:
             _require_not_in_spec(minikube, source, fix="sandbox up")
-            with _naming_removal(source):
+            recorded = minikube.record()
+
+            def undo() -> None:
+                # What minikube could not enable is off, but some of its objects may exist.
+                if source in minikube.record().keys() - recorded.keys():
+                    minikube.disable(source)
+
+            with _rolled_back(undo, source, session):
                 lifecycle.up([replace(minikube, asked=(WantedAddon(source),))], session.report)
             return Enabled()
         name = (included or catalogue.find_addon(source)).name
         _require_not_in_spec(manager, name, fix="sandbox up")
-        record = manager.records().get(name)
+        before = manager.records()
+        record = before.get(name)
         if record and record.by == "command" and record.source != source:
             raise UsageError(
                 f"another addon '{name}' is enabled, from {record.source}", fix=f"sandbox addons disable {name}"
             )
 
-        with _naming_removal(name):
+        def remove_new() -> None:
+            for other, new in manager.records().items():
+                if other not in before:
+                    manager.remove(new, session.say)
+
+        with _rolled_back(remove_new, name, session):
             lifecycle.up([AddonStep(replace(manager, asked=(source,)))], session.report)
         chosen = next(addon for addon in manager.chosen(manager.records()) if addon.name == name)
         return Enabled(manager.url(chosen), (*manager.instructions(chosen), *_unanswered(spec, manager.host(chosen))))
@@ -167,12 +181,16 @@ def _managers(spec: Spec) -> tuple[AddonManager, MinikubeAddonsStep | None]:
 
 
 @contextmanager
-def _naming_removal(name: str) -> Iterator[None]:
-    """Add to an error of the block how to remove what it created."""
+def _rolled_back(undo: Callable[[], None], name: str, session: Session) -> Iterator[None]:
+    """Call `undo` if the block fails; a failure of `undo` is only reported, for it must not hide the first one."""
     try:
         yield
-    except SandboxError as error:
-        error.add_note(f"if a part of it is there, remove it with: sandbox addons disable {name}")
+    except BaseException:
+        try:
+            undo()
+        except Exception as error:
+            what = f"{name} may be there in part: {lifecycle.brief(error)}"
+            session.report.failed(AddonStep.title, f"{what}; remove it with: sandbox addons disable {name}")
         raise
 
 
