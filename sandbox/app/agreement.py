@@ -19,6 +19,18 @@ if TYPE_CHECKING:  # imported for types only: a push must import little
     from sandbox.step import Step
 
 
+# What a command deletes or replaces, by the name that `Sandbox.alone` gets.
+EFFECTS = {
+    "down": "the sandbox is removed, with all data of its pods",
+    "restore": "its cluster, registry and certificates are replaced by the snapshot",
+    "delete": "a snapshot of the sandbox is deleted",
+    "push": "images in its registry are replaced; --prune deletes tags that this project does not name",
+    "collect": "blobs in its registry that no tag names are deleted",
+    "renew": "its certificates are replaced",
+    "disable": "an addon is removed from its cluster, with everything the addon created",
+}
+
+
 class Agreement:
     """Answers the questions before any change; this one is for a program without a user, and declines them all."""
 
@@ -92,7 +104,7 @@ def agree_on_origin(names: Names, origin: Origin | None, doing: str, agreement: 
         another = f"create another one from this spec: sandbox {doing} ANOTHER-NAME"
         fix = f"add --yes to replace it; or {another}; or run: sandbox down {names.name}"
     else:
-        effect = "the sandbox of the earlier spec is changed"
+        effect = EFFECTS.get(doing, "the sandbox of the earlier spec is changed")
         fix = "add --yes if you mean that sandbox; else set another `name` in this spec"
     agreement.allow(_other_origin(names.name, before, origin, effect, fix))
 

@@ -327,6 +327,18 @@ def test_fetched_spec_does_not_replace_one_of_unknown_origin(tmp_path: Path) -> 
     assert caught.value.id == "other-origin" and "by a program" in caught.value.details
 
 
+@pytest.mark.parametrize(
+    ("doing", "loss"),
+    [("down", "removed, with all data"), ("restore", "replaced by the snapshot"), ("push", "--prune deletes tags")],
+)
+def test_question_about_another_origin_names_the_loss(doing: str, loss: str) -> None:
+    names = world.home().sandbox("demo")
+    RememberedStep(names, ResolvedSpec(name="demo")).apply(NoWork())
+    with pytest.raises(SandboxError, match="was brought up from elsewhere") as caught:
+        agree_on_origin(names, Origin(kind="git", source="https://git.test/team/app"), doing, Agreement())
+    assert loss in caught.value.details
+
+
 @pytest.mark.parametrize("wrong", [{"name": "No Name"}, {"registry": Registry(port=443)}])
 def test_spec_that_a_program_made_is_checked_like_a_file(wrong: dict[str, Any], there: set[str]) -> None:
     with pytest.raises(ValueError, match=r"lower-case letters|one of the edge's ports"):
