@@ -117,8 +117,8 @@ def _applied(item: Item, into: Path, number: int, exported: Exported) -> str | d
 def _chart(chart: Chart, into: Path, exported: Exported) -> dict[str, Any]:
     """Copy a chart and its values files into the exported folder; return its entry for the exported spec's `apply`.
 
-    Hidden files, such as .env and .git, are left out: of those helm needs only .helmignore. Files of values are
-    reported, because only helm knows what they render to.
+    Hidden files, such as .env and .git, are left out: of those helm needs only .helmignore. Files of values, and texts
+    in `set`, are reported, because only helm knows what they render to.
     """
     into.mkdir(parents=True)
     if chart.chart.is_file():
@@ -133,6 +133,8 @@ def _chart(chart: Chart, into: Path, exported: Exported) -> dict[str, Any]:
     for name, path in values.items():
         shutil.copy(path, into / name)
         exported.carried.append(f"{path}: values of the chart {chart.name}")
+    if texts := [key for key, value in chart.set.items() if isinstance(value, str)]:
+        exported.carried.append(f"sandbox.yaml: {', '.join(texts)} of the chart {chart.name} (set)")
     copied = f"{MANIFESTS}/{into.name}"
     return {
         **chart.model_dump(mode="json", exclude_defaults=True),

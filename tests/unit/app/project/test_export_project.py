@@ -151,16 +151,18 @@ def test_chart_is_exported_without_hidden_files_and_its_secrets_are_named(spec: 
     secret = folder / "templates" / "secret.yaml"
     secret.write_text("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n")
     values.write_text("a: b\n")
-    told = export(applying(spec, Chart(chart=folder, values=(values,), set={"c": 1})), tmp_path / "out", say)
+    given: dict[str, str | int | float | bool] = {"auth.password": "hunter3", "c": 1}
+    told = export(applying(spec, Chart(chart=folder, values=(values,), set=given)), tmp_path / "out", say)
     place = tmp_path / "out" / "k8s" / "1-web"
-    again = Chart(chart=place / "web", release="web", values=(place / "values-1.yaml",), set={"c": 1})
+    again = Chart(chart=place / "web", release="web", values=(place / "values-1.yaml",), set=given)
     assert load(tmp_path / "out" / "sandbox.yaml").apply == (again,)
     assert (place / "values-1.yaml").read_text() == "a: b\n"
     names = {path.name for path in (place / "web").rglob("*") if path.is_file()}
     assert names == {"Chart.yaml", ".helmignore", "secret.yaml"}
     assert f"{folder / '.env'}: a hidden file" in told.left_out
     assert any("link.yaml" in line for line in told.left_out)
-    assert told.carried == [f"{secret}: a Secret", f"{values}: values of the chart web"]
+    in_spec = "sandbox.yaml: auth.password of the chart web (set)"
+    assert told.carried == [f"{secret}: a Secret", f"{values}: values of the chart web", in_spec]
 
 
 def test_the_folder_is_a_project_that_says_the_same(spec: ResolvedSpec, tmp_path: Path) -> None:
