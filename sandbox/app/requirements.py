@@ -17,9 +17,11 @@ from sandbox.app.views.known_sandboxes import cluster_of
 from sandbox.bundle import released_tools
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
+from sandbox.components.certificates import cert_manager
 from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster import kubeconfig, kubeconfig_lock
 from sandbox.components.cluster.kind.worker_join import ROLE
+from sandbox.components.ingress import traefik
 from sandbox.components.network import proxy_settings
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives
@@ -152,6 +154,10 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
     if not kubeconfig.holds(home.kubeconfig, names.cluster, names.kubeconfig):
         kubeconfig_lock.require_unlocked(home.kubeconfig)
     _require_files(spec, home)
+    if spec.certs.issuer == "cert-manager":
+        cert_manager.release_manifest(home.manifests)
+    if spec.ingress.gateway_api and own.source == "upstream":
+        traefik.gateway_definitions(home.manifests)
 
 
 def require_inotify(spec: Spec, engine: Engine, names: Names, agreement: Agreement) -> None:

@@ -22,6 +22,7 @@ from sandbox.app.edge import ports
 from sandbox.app.edge.ports import PortTaken, reserve, resolve
 from sandbox.app.requirements import require
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
+from sandbox.components.certificates import cert_manager
 from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.route import Port, RegistryRoute, Route
@@ -157,6 +158,20 @@ def test_missing_program_is_named(place: Home, engine: FakeEngine, folder: Path,
     (folder / program).unlink()
     error = refused(spec(), place, engine, f"{program} is not installed")
     assert error.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        (f"cert-manager-{cert_manager.VERSION}", {"certs": {"issuer": "cert-manager"}}),
+        ("gateway.networking.k8s.io_backendtlspolicies", {"ingress": {"gateway_api": True}}),
+    ],
+)
+def test_release_that_is_not_the_pinned_one_is_refused_first(place: Home, name: str, more: dict[str, Any]) -> None:
+    place.manifests.mkdir(parents=True)
+    (place.manifests / f"{name}.yaml").write_text("kind: Other\n")
+    with pytest.raises(SandboxError, match="is not the file"):
+        require(spec(**more), place, OwnImages("upstream", UPSTREAM))
 
 
 @pytest.mark.fault(12)
