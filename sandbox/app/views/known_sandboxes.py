@@ -114,8 +114,15 @@ def is_stopped(name: str) -> bool:
 
 
 def require_known(name: str) -> None:
-    """Raise UsageError for a name that this user's folders do not know."""
-    if not labelled.knows(context.home().sandbox(name)):
+    """Raise UsageError for a name that neither this user's folders nor the engine, as far as it answers, know."""
+    names = context.home().sandbox(name)
+    if labelled.knows(names):
+        return
+    try:
+        known = {sandbox.name for sandbox in sandboxes()}
+    except SandboxError:
+        return
+    if name not in known:
         from sandbox.app import chosen_spec  # and the schema of specs, which `list` does without
 
         raise chosen_spec.unknown(name)

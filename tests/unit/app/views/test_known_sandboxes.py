@@ -14,6 +14,7 @@ from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import ContainerSpec, Engine
+from sandbox.engine.base import EngineError
 from sandbox.errors import UsageError
 from sandbox.names import LABEL, OWNER
 from sandbox.plan import saved_spec
@@ -34,11 +35,21 @@ def add(engine: FakeEngine, name: str, labels: Mapping[str, str]) -> None:
     engine.run(ContainerSpec(name=name, image="i:1", command=("i",), network="net", labels=labels))
 
 
-def test_name_that_no_folder_has_is_refused(isolated_home: object) -> None:
+def test_unknown_name_is_refused_unless_the_engine_is_silent(
+    isolated_home: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_sandboxes, "sandboxes", lambda: (known_sandboxes.Known("demo", "running", "demo.test"),))
+    known_sandboxes.require_known("demo")
     with pytest.raises(UsageError, match="there is no sandbox 'nosuch'"):
         known_sandboxes.require_known("nosuch")
     context.home().sandbox("nosuch").folder.mkdir(parents=True)
     known_sandboxes.require_known("nosuch")
+
+    def silent() -> tuple[known_sandboxes.Known, ...]:
+        raise EngineError("no Docker Engine answers")
+
+    monkeypatch.setattr(known_sandboxes, "sandboxes", silent)
+    known_sandboxes.require_known("other")
 
 
 def test_sandboxes_are_known_by_own_containers_and_routes(engine: FakeEngine) -> None:
