@@ -37,7 +37,7 @@ def home() -> Home:
     macOS' own folders have a space in their names, which some tools of virtual machines do not mount. Of a list,
     kubectl writes what is new to the first file that exists, else to the last (client-go, tools/clientcmd/loader.go:
     GetDefaultFilename). A relative path counts as if it were not set, as that specification says. Raises UsageError
-    when there is no home folder.
+    when there is no home folder, and for a state folder whose path would be two in lists of the engine and of kubectl.
     """
     fix, own = "set HOME to your own folder", Unix("sandbox")
     try:
@@ -50,6 +50,13 @@ def home() -> Home:
     listed = listed or [folder / ".kube" / "config"]
     # Not Path.exists, which raises where even asking is forbidden.
     chosen = next((path for path in listed if os.path.exists(path)), listed[-1])  # noqa: PTH110
+    if os.pathsep in str(own.user_state_path):
+        raise UsageError(
+            "the state folder has a colon in its path",
+            details=f"{own.user_state_path}: nodes cannot mount it (docker run --volume), nor kubectl find files in it",
+            fix="set XDG_STATE_HOME to a folder without one",
+            id="home",
+        )
     return Home(
         state=own.user_state_path,
         cache=own.user_cache_path,

@@ -69,6 +69,14 @@ def test_folders_are_the_same_on_every_system(
         context.home()
 
 
+def test_state_folder_with_a_colon_is_refused(isolated_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be two paths for `docker run --volume` and in KUBECONFIG, when half of the sandbox is made."""
+    monkeypatch.setenv("XDG_STATE_HOME", f"{isolated_home}/a:b")
+    with pytest.raises(UsageError, match="the state folder has a colon") as caught:
+        context.home()
+    assert f"{isolated_home}/a:b/sandbox" in caught.value.details and "XDG_STATE_HOME" in caught.value.fix
+
+
 def test_spec_here_may_have_the_other_ending_and_be_no_dangling_link(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
