@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from sandbox.config import text_file
-from sandbox.config.problems import Misfits, faults, misfitting
+from sandbox.config.problems import Misfits, blanks, faults, misfitting
 from sandbox.config.yaml_source import Source, read
 from sandbox.config.yaml_text import Fault, Refused
 from sandbox.errors import BadFile, UsageError
@@ -71,7 +71,15 @@ def validated(source: Source, model: type[M], *, origin: str, text: str = "", fo
     JSON's rules apply, not Python's: a strict model still accepts a list for a tuple and text for a path.
     """
     try:
-        document = model.model_validate_json(json.dumps(source.data), context=folder)
+        try:
+            document = model.model_validate_json(json.dumps(source.data), context=folder)
+        except ValidationError as error:
+            for *parents, key in blanks(error, source):
+                target: Any = source.data
+                for parent in parents:
+                    target = target[parent]
+                del target[key]
+            document = model.model_validate_json(json.dumps(source.data), context=folder)
         placed = getattr(document, "placed", None)
         return placed(source.origins(origin)) if placed else document
     except ValidationError as error:

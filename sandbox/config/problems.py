@@ -82,6 +82,13 @@ def _walk(places: dict[KeyPath, Place], loc: Sequence[str | int]) -> KeyPath:
     return path
 
 
+def blanks(error: ValidationError, source: Source) -> list[KeyPath]:
+    """Return the known keys without a value that `error` refuses."""
+    refused = [detail["loc"] for detail in error.errors(include_url=False) if detail["type"] != "extra_forbidden"]
+    paths = dict.fromkeys(_walk(source.places, loc) for loc in refused)
+    return [path for path in paths if source.places[path].is_blank and isinstance(path[-1], str)]
+
+
 def _allowed_keys(model: type[Any], loc: Sequence[str | int]) -> list[str]:
     models = [model]
     for part in loc:

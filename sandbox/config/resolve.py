@@ -109,7 +109,7 @@ def with_bundle(spec: AnySpec) -> AnySpec:
 
 def _named(source: Source, checkout: Checkout, overrides: Sequence[Override], naming: Naming) -> Source:
     place = source.places.get(("name",))
-    base = as_name(checkout.name) if place is None else source.data["name"]
+    base = as_name(checkout.name) if place is None or place.is_blank else source.data["name"]
     if not isinstance(base, str) or not base or as_name(base) != base:
         return source  # refused where it is written
     own = own_name(base, checkout.branch) if checkout.branch else base

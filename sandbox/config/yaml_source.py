@@ -36,8 +36,9 @@ class Source:
         return Source(data, places)
 
     def origins(self, document: str) -> dict[KeyPath, str]:
-        """Return the origin of each value; `document` is the file's name."""
-        return {path: place.origin or f"{document}:{place.line}" for path, place in self.places.items()}
+        """Return the origin of each value that was given; `document` is the file's name."""
+        given = ((path, place) for path, place in self.places.items() if not place.is_blank)
+        return {path: place.origin or f"{document}:{place.line}" for path, place in given}
 
 
 def _places(value: Any, path: KeyPath, origin: str, is_option: bool) -> dict[KeyPath, Place]:

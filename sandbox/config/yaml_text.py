@@ -53,6 +53,10 @@ class Place:
     origin: str = ""
     is_option: bool = False
 
+    @property
+    def is_blank(self) -> bool:
+        return self.kind == "nothing" and self.raw == ""
+
 
 class Refused(yaml.YAMLError):
     def __init__(self, *faults: Fault) -> None:
@@ -108,10 +112,7 @@ def compose_document(text: str) -> Any:
 
 
 def spec_document(text: str) -> tuple[Any, dict[KeyPath, Place]]:
-    """Return the only document of a spec, None when it is empty, and how every value was written. Raises Refused.
-
-    A key without a value is left out.
-    """
+    """Return the only document of a spec, None when it is empty, and how every value was written. Raises Refused."""
     places: dict[KeyPath, Place] = {}
     return _only(_Walk(_Plain, places).read(text)), places
 
@@ -201,7 +202,7 @@ class _Walk:
             elif self.kind is _Plain and key in first:
                 message = f"key '{key}' is given twice, first on line {first[key]}"
                 self.faults.append(Fault(line, message, "keep one of them"))
-            elif self.places is None or value_node.tag != f"{TAG}null" or value_node.value:
+            else:
                 first[key] = line
                 content[key] = self.value(value_node, (*path, key), line)
         return {**merged, **content} if merged else content

@@ -88,6 +88,9 @@ def test_a_key_with_nothing_written_keeps_its_default() -> None:
     assert parse("main:\n  # number: 5\nports:\nname:\nmode:\nlabels:\n") == Server()
     assert parse("ports:\n- number:\n  name: x\n") == Server(ports=(Port(name="x"),))
     assert refusal("main: null\n").brief == "s.yaml:1: main: must be a mapping of keys, not nothing"
+    assert refusal("man:\n").brief == "s.yaml:1: unknown key 'man'"
+    assert refusal("main: {nmber: }\n").brief == "s.yaml:1: unknown key 'nmber' in main"
+    assert refusal("name: a\nname:\n").brief == "s.yaml:2: key 'name' is given twice, first on line 1"
 
 
 @pytest.mark.parametrize("word", ["no", "on", "YES", "0443", "1e3", "12:30", "2026-01-01", "=", "1_000", "0o17", "."])
