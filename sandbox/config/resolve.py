@@ -57,7 +57,7 @@ def load(
     spec = loader.load(
         path,
         Spec,
-        folder=path.parent.resolve(),
+        folder=Path(os.path.realpath(path.parent)),  # resolve() raises RuntimeError for a link to itself
         may_be_pipe=True,
         create="`sandbox init` writes one; -f FILE names another",
         amend=lambda source: _overridden(_named(source, checkout, overrides, naming), overrides),

@@ -51,6 +51,12 @@ def test_port_clash_is_reported_at_the_registry(
     assert isinstance(caught.value, BadFile) == brief.startswith("FILE")
 
 
+def test_spec_below_a_link_to_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(BadFile, match="cannot be read"):
+        resolve.load(tmp_path / "loop" / "sandbox.yaml")
+
+
 def test_fault_of_the_file_is_said_with_that_of_an_option(file: Path) -> None:
     written(file, "domain: x\n")
     with pytest.raises(BadFile) as caught:
