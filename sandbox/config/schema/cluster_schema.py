@@ -32,8 +32,10 @@ class Nodes(Document):
 
 
 def _counted(value: Any) -> Any:
-    if type(value) is not int:
+    if isinstance(value, dict | Nodes):
         return value
+    if type(value) is not int:
+        raise ValueError("must be a whole number, or how many of each: {control_plane: 1, workers: 2}")
     if not 0 < value <= MAX_NODES:
         raise ValueError(f"must be from 1 to {MAX_NODES}, not {value}")
     return {"workers": value - 1}

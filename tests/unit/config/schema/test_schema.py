@@ -136,7 +136,10 @@ EXISTING = "cluster: {provider: existing, context: t}"
         ("edge: {run: process, hosts: [a.test]}", "1: edge.hosts: needs the nodes' addresses: leave out 'run", ""),
         ("cluster:\n  provider: minicube", "2: cluster.provider: must be 'kind', 'mini", ""),
         ("cluster:\n  nodes: 0", "2: cluster.nodes: must be from 1 to 250, not 0", ""),
-        ("cluster: {nodes: true}", "1: cluster.nodes: must be a mapping of keys, not true", ""),
+        *(
+            (f"cluster: {{nodes: {value}}}", "1: cluster.nodes: must be a whole number, or how many of each: {", "")
+            for value in ("true", "x", "'2'")
+        ),
         ("cluster: {nodes: {worker: 2}}", "1: unknown key 'worker' in cluster.nodes", "did you mean 'workers'?"),
         ("cluster: {feature_gates: {foo: true}}", "1: cluster.feature_gates.foo: must be the name of a feature", ""),
         ("cluster: {mounts: [{host: a, node: data}]}", "1: cluster.mounts[0].node: must be an absolute path", ""),
