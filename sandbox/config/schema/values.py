@@ -48,9 +48,16 @@ def as_name(text: str, *, most: int | None = MAX_NAME) -> str:
 
 
 def _port(value: str) -> str:
-    _, colon, port = value.rpartition(":")
+    _, colon, rest = value.rpartition(":")
+    port = rest.partition("/")[0]  # of a mirror, which may have a path
     if colon and port.isdigit() and not 0 < int(port) < 65536:
         raise ValueError(f"must have a port from 1 to 65535, not '{port}'")
+    return value
+
+
+def _short(value: str) -> str:
+    if len(value.partition(":")[0]) > 253:
+        raise ValueError("must be at most 253 characters, as host names are")
     return value
 
 
@@ -176,7 +183,9 @@ Address = Annotated[str, AfterValidator(_address), text_schema(anyOf=[{"format":
 PodAddress = Annotated[str, AfterValidator(_pod_address), text_schema(format="ipv4")]
 ProxyUrl = Annotated[str, AfterValidator(_proxy_url), text_schema(format="uri")]
 Host = Annotated[
-    str, *matching(SUBDOMAIN, "must be one exact host name of lower-case letters, digits and hyphens, without *")
+    str,
+    *matching(SUBDOMAIN, "must be one exact host name of lower-case letters, digits and hyphens, without *"),
+    AfterValidator(_short),
 ]
 RegistryHost = Annotated[
     str,
@@ -185,6 +194,7 @@ RegistryHost = Annotated[
         "must be a host name such as registry.demo.sandbox.localhost, or one with :PORT, in lower case and "
         "without scheme, path or *",
     ),
+    AfterValidator(_short),
     AfterValidator(_port),
 ]
 Upstream = Annotated[
@@ -205,13 +215,16 @@ RegistryUrl = Annotated[
     ),
     AfterValidator(_port),
 ]
-_MirroredHost = Annotated[str, *matching(_QUALIFIED, "must be HOST or HOST:PORT as image names begin")]
+_MirroredHost = Annotated[
+    str, *matching(_QUALIFIED, "must be HOST or HOST:PORT as image names begin"), AfterValidator(_port)
+]
 _Mirror = Annotated[
     str,
     *matching(
         rf"{_QUALIFIED}(/[a-z0-9]+([._/-][a-z0-9]+)*)?",
         "must be HOST, HOST:PORT or one with /PATH, in lower case and without a scheme: the engine pulls from it",
     ),
+    AfterValidator(_port),
 ]
 # One is docker.io's; several are each of the registry before it.
 Mirrors = _Mirror | dict[_MirroredHost, _Mirror]
@@ -237,7 +250,9 @@ Label = Annotated[
     str, *matching(LABEL, "must be at most 63 lower-case letters, digits and hyphens, with no hyphen first or last")
 ]
 Subdomain = Annotated[
-    str, *matching(SUBDOMAIN, "must be lower-case letters, digits and hyphens, in parts separated by dots")
+    str,
+    *matching(SUBDOMAIN, "must be lower-case letters, digits and hyphens, in parts separated by dots"),
+    AfterValidator(_short),
 ]
 Domain = Annotated[str, AfterValidator(_domain), text_schema(pattern=rf"^{LABEL}(\.{LABEL})+$", maxLength=MAX_DOMAIN)]
 Release = Annotated[
