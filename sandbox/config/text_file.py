@@ -12,7 +12,7 @@ MAX_SIZE = 16 << 20  # the manifests that large projects publish as one file hav
 
 
 def read(path: Path, *, most: int = MAX_SIZE, fix: str = "", may_be_pipe: bool = False) -> str:
-    """Return the text of the regular file `path`. Raises BadFile, with `fix` where it cannot be read at all.
+    """Return the text of the regular file `path`. Raises BadFile, with `fix` if it is missing.
 
     If it `may_be_pipe`, one that the shell made is waited for (`-f <(…)`, in /dev).
     """
@@ -26,7 +26,10 @@ def read(path: Path, *, most: int = MAX_SIZE, fix: str = "", may_be_pipe: bool =
             content = file.read(most + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BadFile(f"{path}: no such file or folder", fix=fix) from error
+    except IsADirectoryError as error:
+        raise BadFile(f"{path} is a directory, not a file", fix="name the file inside it") from error
     except OSError as error:
+        fix = "check its permissions, or name another file"
         raise BadFile(f"{path} cannot be read", details=str(error), fix=fix) from error
     if len(content) > most:
         raise BadFile(f"{path} is larger than {most >> 20} MiB", fix="split it, or check that this is the right file")

@@ -220,22 +220,22 @@ def test_terminal_control_characters_are_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "brief"),
+    ("name", "brief", "fix"),
     [
-        ("none", "PATH: no such file or folder"),
-        ("folder", "PATH cannot be read"),
-        ("loop", "PATH cannot be read"),
-        ("pipe", "PATH is not a regular file"),
+        ("none", "PATH: no such file or folder", "`make one`"),
+        ("folder", "PATH is a directory, not a file", "name the file inside it"),
+        ("loop", "PATH cannot be read", "check its permissions, or name another file"),
+        ("pipe", "PATH is not a regular file", "put a file there, or leave it out"),
     ],
 )
-def test_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str, brief: str) -> None:
+def test_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str, brief: str, fix: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "loop").symlink_to("loop")  # unlike a mode, this stops root too
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(BadFile) as caught:
         loader.load(tmp_path / name, Server, create="`make one`")
     assert caught.value.brief == brief.replace("PATH", str(tmp_path / name))
-    assert name != "none" or caught.value.fix == "`make one`"
+    assert caught.value.fix == fix
 
 
 @pytest.mark.fault(53)
