@@ -17,6 +17,15 @@ Keys = tuple[str | int, ...]
 Misfit = tuple[Keys, str]
 
 _EXISTING_ONLY: tuple[Keys, ...] = (("cluster", "context"), ("cluster", "namespace"))
+_KIND_ONLY: tuple[Keys, ...] = tuple(
+    ("cluster", key) for key in ("nodes", "ip_family", "feature_gates", "mounts", "kind")
+)
+_FIXES: Mapping[tuple[ProviderName, Keys], str] = {
+    ("kind", ("cluster", "profile")): "write 'provider: minikube'",
+    **{("minikube", path): "use `minikube config set`, or MINIKUBE_*" for path in _KIND_ONLY},
+    ("minikube", ("network", "ca")): "copy it to ~/.minikube/certs",
+    ("existing", ("edge", "tls")): "use `tcp`",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +59,7 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
         host_names=(HOST, "host.minikube.internal"),  # minikube's own, which its users rely on
         refused=(
             *_EXISTING_ONLY,
-            *(("cluster", key) for key in ("nodes", "ip_family", "feature_gates", "mounts", "kind")),
+            *_KIND_ONLY,
             ("network", "search"),
             ("network", "ca"),
             ("pause_after",),
@@ -60,8 +69,8 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
         whole_cluster=False,
         containers=False,
         refused=(
-            *(("cluster", key) for key in ("profile", "kubernetes", "nodes", "ip_family", "feature_gates")),
-            *(("cluster", key) for key in ("mounts", "kind")),
+            *_KIND_ONLY,
+            *(("cluster", key) for key in ("profile", "kubernetes")),
             *(("registry", key) for key in ("tls", "storage", "mirrors")),
             *(("network", key) for key in ("nameservers", "search", "proxy", "hosts", "ca")),
             ("ingress", "gateway_api"),
@@ -81,7 +90,8 @@ def misfits(spec: Spec) -> Iterator[Misfit]:
     cluster, ingress, can, default = spec.cluster, spec.ingress, spec.cluster.supports, type(spec)()
     for path in can.refused:
         if _at(spec, path) != _at(default, path):
-            yield path, f"is not supported with 'provider: {cluster.provider}'"
+            fix = _FIXES.get((cluster.provider, path), "leave it out, or choose another provider")
+            yield path, f"is not supported with 'provider: {cluster.provider}': {fix}"
     if can.whole_cluster or ingress.controller != "none":  # a new cluster has no other controller
         for key in ("class_name", "address"):
             if getattr(ingress, key) is not None:

@@ -118,6 +118,7 @@ def test_addresses_and_versions_have_one_form() -> None:
 
 
 ALL_KEYS = "allowed keys: apiVersion, name, domain, base_domain, rewrite_settings, cluster, images, registry, push, "
+MINIKUBE = "cluster: {provider: minikube}"
 EXISTING = "cluster: {provider: existing, context: t}"
 
 
@@ -231,11 +232,22 @@ EXISTING = "cluster: {provider: existing, context: t}"
         (f"{EXISTING}\nedge: {{tcp: [{{port: 1, to: a/b, proxy_protocol: true}}]}}", "2: edge.tcp[0].proxy_prot", ""),
         (
             f"{EXISTING}\nedge: {{tls: [{{host: a.b, to: 'a/b:1'}}]}}",
-            "2: edge.tls: is not supported with 'provider: exi",
+            "2: edge.tls: is not supported with 'provider: existing': use `tcp`",
             "",
         ),
         ("cluster: {provider: existing}", "1: cluster.context: an existing cluster needs its context", ""),
-        ("cluster: {context: team}", "1: cluster.context: is not supported with 'provider: kind'", ""),
+        ("cluster: {context: team}", "1: cluster.context: is not supported with 'provider: kind': leave it out", ""),
+        ("cluster: {profile: a}", "1: cluster.profile: is not supported with 'provider: kind': write 'provider: m", ""),
+        (
+            "cluster: {provider: minikube, nodes: 2}",
+            "1: cluster.nodes: is not supported with 'provider: minikube': u",
+            "",
+        ),
+        (
+            f"{MINIKUBE}\nnetwork: {{ca: a}}",
+            "2: network.ca: is not supported with 'provider: minikube': copy it to",
+            "",
+        ),
         (f"{EXISTING}\nedge: {{run: container}}", "2: edge.run: no container can reach an existing cluster", ""),
         (f"{EXISTING}\naddons: [metrics-server]", "2: addons: is not supported with 'provider: ", ""),
         (f"{EXISTING}\nnetwork: {{nameservers: [1.1.1.1]}}", "2: network.nameservers: is not supported", ""),
