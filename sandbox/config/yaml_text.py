@@ -143,7 +143,10 @@ class _Walk:
             while self.loader.check_node():
                 nodes.append(self.loader.get_node())
         except yaml.MarkedYAMLError as error:
-            mark, problem = error.problem_mark or error.context_mark, error.problem or error.context or "unreadable"
+            mark, context = error.problem_mark or error.context_mark, error.context or ""
+            problem = error.problem or context or "unreadable"
+            if "flow" in context and "did not find expected" in problem:
+                mark = error.context_mark or mark  # the bracket that is not closed; the other is after the end
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
             raise Refused(Fault(line, f"not valid YAML: {problem}", column=column)) from error
         except yaml.reader.ReaderError as error:
