@@ -22,6 +22,7 @@ LABEL = "kubernetes.io/minikube-addons"
 # Values that an addon may have: `images: Key=NAME` and `registries: Key=HOST`, as `minikube addons images` lists them.
 OPTIONS = ("images", "registries")
 TIMEOUT = 180.0
+REGISTRY_CREDS = "registry-creds"
 
 
 def _read_enabled(records: Records) -> Mapping[str, str]:
@@ -117,6 +118,11 @@ class MinikubeAddonsStep(NothingToUndo):
 def _require(use: WantedAddon, addons: Mapping[str, bool]) -> None:
     if use.source not in addons:
         raise UsageError(f"minikube has no addon '{use.source}'", fix=f"it has: {', '.join(addons)}")
+    if use.source == REGISTRY_CREDS:
+        raise UsageError(
+            f"minikube's addon '{REGISTRY_CREDS}' is not supported: minikube asks for its accounts",
+            fix="write `credentials:` in sandbox.yaml, by which pods get them on every kind of cluster",
+        )
     if unknown := sorted(use.values.keys() - set(OPTIONS)):
         raise UsageError(
             f"minikube's addon '{use.source}' has no value '{unknown[0]}'", fix=f"it has: {', '.join(OPTIONS)}"

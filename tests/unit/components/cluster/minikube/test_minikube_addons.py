@@ -115,11 +115,13 @@ def test_addons_of_an_earlier_spec_go_and_users_own_stay(step: Callable[..., Min
     [
         (WantedAddon("none"), "no addon 'none'", "it has: "),
         (WantedAddon("olm", {"x": "y"}), "no value 'x'", "it has: "),
+        (WantedAddon("registry-creds"), "'registry-creds' is not supported", "credentials:"),
     ],
 )
 def test_unsupported_addon_is_refused_with_a_fix(
     step: Callable[..., MinikubeAddonsStep], world: World, use: WantedAddon, said: str, fix: str
 ) -> None:
+    world.on["registry-creds"] = False
     with pytest.raises(UsageError, match=said) as caught:
         step(use).apply(NoWork())
     assert fix in caught.value.fix and world.calls == []
