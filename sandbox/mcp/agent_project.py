@@ -70,7 +70,7 @@ def _named(spec: Spec) -> Iterator[Path]:
         if source := user_manifests.rendered(item):
             followed += user_manifests.reads(source.kustomize).local
         elif isinstance(item, Chart):
-            followed += (item.chart, *local_dependencies(item.chart))
+            followed += _with_dependencies(item.chart)
         followed += _paths(item)
     for path in followed:
         yield from (path, *path.rglob("*"))
@@ -80,6 +80,14 @@ def _named(spec: Spec) -> Iterator[Path]:
             yield entry.context / (entry.dockerfile or "Dockerfile")
             options = (*entry.secrets, *entry.ssh, *entry.cache_from, *entry.cache_to)  # such as id=npm,src=FILE
             yield from (entry.folder / value for option in options for value in re.split("[,=]", option))
+
+
+def _with_dependencies(chart: Path) -> list[Path]:
+    charts = [chart.resolve()]
+    for each in charts:  # it grows
+        places = dict.fromkeys(place.resolve() for place in local_dependencies(each))
+        charts += [place for place in places if place not in charts]
+    return [chart, *charts]
 
 
 def _paths(value: Any) -> Iterator[Path]:

@@ -65,6 +65,16 @@ def test_files_outside_of_the_repository_are_refused(folder: Path, spec: str) ->
         project(folder).require_own_files()
 
 
+def test_dependencies_of_dependencies_outside_of_the_repository_are_refused(folder: Path) -> None:
+    (folder / "sandbox.yaml").write_text("apply: [{chart: chart}]\n")
+    for name, places in (("chart", ["../web"]), ("web", ["../chart", "../../../base"])):
+        (folder / name).mkdir(exist_ok=True)
+        entries = ", ".join(f"{{name: x, repository: 'file://{place}'}}" for place in places)
+        (folder / name / "Chart.yaml").write_text(f"{{name: {name}, dependencies: [{entries}]}}")
+    with pytest.raises(UsageError, match="outside of the project"):
+        project(folder).require_own_files()
+
+
 @pytest.mark.parametrize(
     "keys",
     [
