@@ -156,7 +156,12 @@ def _dependencies(chart: Path) -> list[dict[str, Any]]:
 
 def _is_there(chart: Path, dependency: Mapping[str, Any]) -> bool:
     inside, name = chart / "charts", str(dependency.get("name"))
-    return (inside / name).is_dir() or (inside / f"{name}-{dependency.get('version')}.tgz").is_file()
+    archive, place = inside / f"{name}-{dependency.get('version')}.tgz", str(dependency.get("repository"))
+    if (inside / name).is_dir() or not archive.is_file():
+        return (inside / name).is_dir()
+    packed = archive.stat().st_mtime
+    sources = (chart / place.removeprefix(FILE)).rglob("*") if place.startswith(FILE) else ()
+    return all(source.lstat().st_mtime <= packed for source in sources)
 
 
 def _entries(chart: Path, *names: str) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -169,7 +170,13 @@ def test_dependencies_are_built_by_helm_once(local: Chart, remote: Path, tmp_pat
     step.apply(NoWork())
     assert archives.find(local) == local and step.check().state is State.READY
     assert (local.chart / "charts" / "web-1.2.3.tgz").read_bytes() == remote.read_bytes()
-    (local.chart / "charts" / "near-1.0.0.tgz").unlink()
+    archive = local.chart / "charts" / "near-1.0.0.tgz"
+    near = tmp_path / "near" / "templates" / "web.yaml"
+    near.parent.mkdir(parents=True)
+    near.write_text("changed")
+    os.utime(archive, (1, 1))
+    assert archives.find(local) is None, "it is older than a file of its folder"
+    archive.unlink()
     assert archives.find(local) is None
     (local.chart / "Chart.lock").unlink()
     assert archives.find(local) is None, "a chart of the project needs no lock"
