@@ -18,8 +18,12 @@ from sandbox.names import moved_host
 
 # Kinds whose hosts are those that the sandbox serves.
 ROUTES = ("Ingress", "Certificate", "Gateway", "HTTPRoute", "GRPCRoute", "TLSRoute", "IngressRoute", "IngressRouteTCP")
-# Keys of names of objects and images, which may look like hosts.
-NAMES = ("name", "namespace", "secretName", "image")
+# Keys of names, labels and images, which may look like hosts; in the data of ConfigMaps they are keys of settings.
+NAMES = (
+    *("apiVersion", "group", "name", "namespace", "secretName", "sectionName", "image"),
+    *("labels", "matchLabels", "matchExpressions", "selector"),
+)
+DATA = ("data", "stringData")
 SETTING = "rewrite_settings: true"
 
 
@@ -64,15 +68,22 @@ class HostNames:
         return re.compile(rf"(?<![\w*-])(?:[\w*-]+\.)*{re.escape(self.base)}(?![\w-]|\.\w)")
 
 
-def _texts(content: Any) -> Iterator[Slot]:
+def _texts(manifest: Manifest) -> Iterator[Slot]:
     """Yield the places of all texts but names: each a mapping or list, and the key."""
+    for key, value in manifest.items():
+        yield from _within(value, () if key in DATA else NAMES)
+
+
+def _within(content: Any, skipped: tuple[str, ...]) -> Iterator[Slot]:
     items: Iterable[tuple[Any, Any]] = ()
     if isinstance(content, dict):
         items = content.items()
     elif isinstance(content, list):
         items = enumerate(content)
     for key, value in items:
-        if isinstance(value, str) and key not in NAMES:
+        if key in skipped:
+            continue
+        if isinstance(value, str):
             yield content, key
         else:
-            yield from _texts(value)
+            yield from _within(value, skipped)

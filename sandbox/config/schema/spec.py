@@ -48,8 +48,8 @@ class Spec(Document):
     )
     rewrite_settings: bool = Field(
         default=False,
-        description="Also change hosts below `base_domain` in environment variables, arguments of containers "
-        "and ConfigMaps; by default, a note names them.",
+        description="Also change hosts below `base_domain` in other objects, except names, labels and "
+        "images; by default, a note names them.",
     )
     cluster: Cluster = Field(default=Cluster(), description="The Kubernetes cluster.")
     images: Images = Field(default=Images(), description="The sandbox's own images.")

@@ -96,3 +96,13 @@ def test_sandbox_with_the_projects_own_domain_changes_nothing() -> None:
     hosts = HostNames(BASE, BASE, settings=True)
     assert [hosts.written(each) for each in (INGRESS, POD)] == [INGRESS, POD]
     assert list(hosts.notes([INGRESS, POD, SETTINGS])) == []
+
+
+def test_names_and_labels_stay_and_keys_of_a_config_map_change() -> None:
+    hosts = HostNames(BASE, DOMAIN, settings=True)
+    reference = {"apiVersion": f"{BASE}/v1", "group": BASE, "sectionName": BASE, "name": BASE}
+    labels = {"labels": {"app": BASE}, "name": BASE}
+    named = manifest("Widget", metadata=labels, spec={"selector": {"matchLabels": {"app": BASE}}, "ref": reference})
+    assert hosts.written(named) == named and list(hosts.notes([named])) == []
+    config = manifest("ConfigMap", data={"name": f"web.{BASE}", "labels": BASE})
+    assert hosts.written(config)["data"] == {"name": f"web.{DOMAIN}", "labels": DOMAIN}
