@@ -38,7 +38,8 @@ def routes(cluster: Cluster, kinds: Iterable[str] = _ROUTES) -> list[dict[str, A
             continue
         for route in routes:
             rules = [{"host": host} for host in (route.get("spec") or {}).get("hostnames") or ()]
-            with_rules.append({"kind": kind, "metadata": route["metadata"], "spec": {"rules": rules}})
+            own = {"metadata": route["metadata"], "status": route.get("status") or {}}
+            with_rules.append({"kind": kind, **own, "spec": {"rules": rules}})
     return with_rules
 
 

@@ -30,10 +30,14 @@ def rule(trace: RequestTrace) -> Finding:
         return error(f"{evidence}; it shows the page for unknown hosts", fix)
     names: list[str] = []
     notes: list[str] = []
+    edit = ""
     for ingress in trace.ingresses:
         name, namespace = ingress["metadata"]["name"], ingress["metadata"]["namespace"]
         names.append(title({"kind": "Ingress", **ingress}))
         if _is_route(ingress):
+            if refusal := _refusal(ingress):
+                fix = f"{kubectl} -n {namespace} describe {ingress['kind'].lower()} {name}"
+                return error(f"{names[-1]}: {refusal}", fix)
             continue
         if wrong := _wrong_class(trace, ingress):
             patch = json.dumps({"spec": {"ingressClassName": trace.ingress_class}})
@@ -41,11 +45,22 @@ def rule(trace: RequestTrace) -> Finding:
         absent = unserved.missing_secrets(trace.cluster, ingress)
         notes += [f"the Secret {namespace}/{secret} is missing: the sandbox's own is served" for secret in absent]
         notes += unserved.without_effect(ingress)
-    return warn("; ".join((*names, *notes)), f"{kubectl} edit ingress") if notes else ok("; ".join(names))
+        if notes and not edit:
+            edit = f"{kubectl} -n {namespace} edit ingress {name}"
+    return warn("; ".join((*names, *notes)), edit) if notes else ok("; ".join(names))
 
 
 def _is_route(ingress: Mapping[str, Any]) -> bool:
     return str(ingress.get("kind", "Ingress")) != "Ingress"  # lists of the API server leave the kind out
+
+
+def _refusal(route: Mapping[str, Any]) -> str:
+    parents = route["status"].get("parents") or ()
+    conditions = [condition for parent in parents for condition in parent.get("conditions") or ()]
+    if bad := next((condition for condition in conditions if condition.get("status") == "False"), None):
+        return f"{bad.get('type')} is False: {bad.get('message', '')}"
+    accepted = any(condition.get("type") == "Accepted" for condition in conditions)
+    return "" if accepted else "no Gateway has accepted it"
 
 
 def _wrong_class(trace: RequestTrace, ingress: Mapping[str, Any]) -> str | None:

@@ -155,8 +155,12 @@ class RequestTrace:
         Routes of the Gateway API have their `kind`. Raises ClusterError.
         """
         every = served_hosts.ingresses(self.cluster, self.namespace, with_routes=self.namespace is None)
-        for pattern in self.patterns:
-            if named := [ingress for ingress in every if pattern in ingress_hosts(ingress)]:
+        labels = self.host.split(".")
+        # The wildcard of a route stands for several labels, that of an Ingress for one.
+        for pattern in (self.host, *(f"*.{'.'.join(labels[n:])}" for n in range(1, len(labels)))):
+            of_routes = pattern not in self.patterns
+            named = [ingress for ingress in every if pattern in ingress_hosts(ingress)]
+            if named := [each for each in named if not of_routes or each.get("kind", "Ingress") != "Ingress"]:
                 return named
         return [ingress for ingress in every if not any(ingress_hosts(ingress))]
 

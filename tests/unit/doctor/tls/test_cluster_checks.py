@@ -95,6 +95,13 @@ def test_advised_class_is_one_that_is_served(
     assert cluster_checks.rule(replace(trace)).status is Status.OK
 
 
+def test_missing_secret_is_a_warning_that_names_the_ingress_to_edit(trace: RequestTrace, cluster: ApiServer) -> None:
+    ingress(cluster, trace.host, tls=[{"hosts": [trace.host], "secretName": "lost"}])
+    found = cluster_checks.rule(trace)
+    assert found.status is Status.WARN and "the Secret web/lost is missing" in found.evidence
+    assert found.fix.endswith("-n web edit ingress app")
+
+
 def test_service_without_a_ready_pod_is_an_error(trace: RequestTrace, cluster: ApiServer) -> None:
     ingress(cluster, trace.host)
     assert cluster_checks.endpoints(trace).evidence == "Ingress web/app: there is no Service web/app"

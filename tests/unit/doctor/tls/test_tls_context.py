@@ -91,10 +91,19 @@ def test_an_exact_host_goes_before_a_wildcard_and_that_before_any(trace: Request
 def test_routes_of_the_gateway_api_name_hosts_too(trace: RequestTrace, cluster: ApiServer) -> None:
     cluster.kinds["/apis/gateway.networking.k8s.io/v1"] = {"HTTPRoute": ("httproutes", True)}
     metadata = {"name": "r", "namespace": "web"}
-    cluster.objects["/apis/gateway.networking.k8s.io/v1/httproutes/r"] = {
+    accepted = {"type": "Accepted", "status": "True"}
+    found = {
         "metadata": metadata,
-        "spec": {"hostnames": [HOST]},
+        "spec": {"hostnames": [f"*.{DOMAIN}"]},
+        "status": {"parents": [{"conditions": [accepted]}]},
     }
-    assert names(trace) == ["r"]
+    cluster.objects["/apis/gateway.networking.k8s.io/v1/httproutes/r"] = found
+    assert names(trace) == names(trace, f"a.b.{DOMAIN}") == ["r"]
     assert cluster_checks.rule(trace).evidence == "HTTPRoute web/r"
     assert cluster_checks.endpoints(trace).status is Status.SKIPPED
+    accepted |= {"status": "False", "message": "no listener"}
+    refused = cluster_checks.rule(replace(trace))
+    assert (refused.status, refused.evidence) == (Status.ERROR, "HTTPRoute web/r: Accepted is False: no listener")
+    assert refused.fix.endswith("-n web describe httproute r")
+    del found["status"]
+    assert cluster_checks.rule(replace(trace)).evidence == "HTTPRoute web/r: no Gateway has accepted it"
