@@ -50,12 +50,21 @@ class Image:
     fix: str = ""
 
 
+@dataclass(frozen=True)
+class Reason:
+    id: str
+    error: str
+    details: str
+    fix: str
+
+
 @dataclass(kw_only=True)
 class Push:
     """`sandbox push-images`; with `--dry-run` what it would send and prune.
 
     `bytes` are all that were sent, `unique_bytes` those of the different blobs among them, and `ratio` is their
-    quotient: 1.0 when every blob was sent once, null when nothing had to be.
+    quotient: 1.0 when every blob was sent once, null when nothing had to be. `verify` and `lock` are null unless these
+    steps failed.
     """
 
     images: Sequence[Image]
@@ -64,6 +73,8 @@ class Push:
     ratio: float | None
     seconds: float
     verified_bytes: int = 0
+    verify: Reason | None = None
+    lock: Reason | None = None
     pruned: Sequence[str] = ()
 
 
@@ -219,23 +230,30 @@ def _push(
     fail_fast: bool,
     verify: bool,
 ) -> Push:
-    """Push, verify, update the lock; the report is printed before a failure of images is raised."""
+    """Push, verify, update the lock; after an error the report is printed before the error is raised."""
     started = time.monotonic()
     results, failure = _tried(work, display, fail_fast=fail_fast)
     seconds = time.monotonic() - started
     report = _report(work.targets, results, failure, sent=display.bytes, seconds=seconds)
-    if verify and results:
-        with PushDisplay(reporter(call.progress), call.say, "Verify") as reading:
-            report.verified_bytes = work.verify(results, display, _repair(sandbox), reading)
-        call.say(f"verified: {count(len(results), 'image')}, {megabytes(report.verified_bytes)} read back")
-    if not locked and (changes := work.follow(results)):
-        display.close()
-        call.say(f"{work.file.path}: {', '.join(changes)}")
-    if failure:
+    part = "verify"
+    try:
+        if verify and results:
+            with PushDisplay(reporter(call.progress), call.say, "Verify") as reading:
+                report.verified_bytes = work.verify(results, display, _repair(sandbox), reading)
+            call.say(f"verified: {count(len(results), 'image')}, {megabytes(report.verified_bytes)} read back")
+        part = "lock"
+        if not locked and (changes := work.follow(results)):
+            display.close()
+            call.say(f"{work.file.path}: {', '.join(changes)}")
+        if failure:
+            raise failure
+    except SandboxError as error:
+        if error is not failure:
+            setattr(report, part, Reason(error.id, error.brief, error.details, error.fix))
         display.close()
         call.show(report, _lines(report))
-        failure.reported = True
-        raise failure
+        error.reported = True
+        raise
     return report
 
 

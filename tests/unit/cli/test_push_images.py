@@ -22,6 +22,7 @@ from sandbox.cli.push_images import push_images as command
 from sandbox.config.loader import parse
 from sandbox.engine import Bind, ContainerSpec, Engine
 from sandbox.errors import MissingTool, SandboxError, UsageError
+from sandbox.images.image_push import ImagePush
 from sandbox.images.lockfile import Drift, Lock
 from sandbox.images.push import PushFailed
 from sandbox.images.verify import VerifyFailed
@@ -55,11 +56,11 @@ def run(folder: Path, registry: Simulator, *options: str, typed: str | None = No
     return in_process.run(command, folder / "images.yaml", "--registry", registry.url, *options, typed=typed)
 
 
-def failing(folder: Path, registry: Simulator, *options: str) -> tuple[PushFailed, Any]:
-    """Run `push-images -o json`, in which an image must fail; return the error, and the report on standard output."""
+def failing(folder: Path, registry: Simulator, *options: str) -> tuple[SandboxError, Any]:
+    """Run `push-images -o json`, which must fail; return the error, and the report on standard output."""
     arguments = [str(folder / "images.yaml"), "--registry", registry.url, "-o", "json", *options]
     result = CliRunner().invoke(command, arguments, obj=False, standalone_mode=False)
-    assert isinstance(result.exception, PushFailed)
+    assert isinstance(result.exception, SandboxError)
     return result.exception, json.loads(result.stdout)
 
 
@@ -153,6 +154,7 @@ def publish(upstream: Simulator, image: TestImage) -> None:
 def test_failed_image_fails_the_command_after_the_others(folder: Path, registry: Simulator) -> None:
     write(folder, "- {from: layout, path: absent, as: 'absent:1'}", *LINES)
     error, report = failing(folder, registry)
+    assert isinstance(error, PushFailed)
     assert error.exit_code == 1 and error.reported
     assert {one["image"]: one["action"] for one in report["images"]} == {
         "app:1": "uploaded",
@@ -163,6 +165,27 @@ def test_failed_image_fails_the_command_after_the_others(folder: Path, registry:
     assert [one.target for one in lock_of(folder).images] == ["app:1", "team/tool:1"]
     error, report = failing(folder, registry, "--fail-fast")
     assert [one["action"] for one in report["images"]] == ["failed", "untried", "untried"]
+
+
+def test_report_has_digests_and_failed_images_when_verify_or_lock_fails(
+    folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images were pushed, one failed, and then verifying or the lock file fails → stdout still has the report."""
+    write(folder, "- {from: layout, path: absent, as: 'absent:1'}", *LINES)
+
+    def refuse(*_: object) -> None:
+        raise SandboxError("images.lock.yaml cannot be written", id="file")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImagePush, "follow", refuse)
+        error, report = failing(folder, registry)
+    assert error.reported and report["lock"]["error"] == error.brief and report["verify"] is None
+    assert [image["action"] for image in report["images"]] == ["failed", "uploaded", "uploaded"]
+    assert report["images"][1]["digest"] == digest_of(APP.manifest)
+    registry.content[digest_of(APP.layers[1])] = b"x"
+    error, report = failing(folder, registry, "--verify")
+    assert error.reported and report["verify"]["id"] == "verify-failed" and report["lock"] is None
+    assert [image["action"] for image in report["images"]] == ["failed", "skipped", "skipped"]
 
 
 def test_a_dry_run_changes_nothing(folder: Path, registry: Simulator) -> None:
