@@ -198,6 +198,7 @@ def addons_of_minikube(site: ClusterSite) -> list[Step]:
         MinikubeAddonsStep(
             minikube=site.provider.minikube,
             names=site.names,
+            nodes=site.provider.nodes,
             uses=_uses(site.spec, of_minikube=True),
             requires=requires,
         )

@@ -63,7 +63,7 @@ def test_all_of_minikube_s_are_listed_as_minikube_has_them(sandbox: Changing) ->
 
 
 def test_addon_that_cannot_be_enabled_leaves_no_trace(sandbox: Changing) -> None:
-    assert "error[minikube-failed]" in sandbox.run("addons", "enable", "metrics-server", status=1).err
+    assert "error[addon-image]" in sandbox.run("addons", "enable", "metrics-server", status=1).err
     assert sandbox.addons()["metrics-server"] == ("off", None)
     assert "'metrics-server' is not enabled" in sandbox.run("addons", "disable", "metrics-server", status=2).err
     assert sandbox.up() == set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ ENABLE_TIMEOUT = 420.0  # by itself it gives up after six minutes
 RUNTIME = "containerd"
 STEP = "* "  # begins a line of progress
 FINE = ("Running", "Configured")
+# A row of the table of an addon's images: key, name and registry.
+ROW = re.compile(r"[│|] (?P<key>\w+) +[│|] (?P<image>\S+) +[│|] (?P<registry>\S*) +[│|]")
 
 
 class MinikubeFailed(SandboxError):
@@ -89,14 +92,30 @@ class Minikube:
         self._run(["update-context"], kubeconfig, CALL_TIMEOUT)
 
     def inspect(self) -> Profile | None:
-        # With --light, no node is asked anything.
-        valid = self._read(["profile", "list", "--light", "--output=json"], None).get("valid") or ()
-        config = next((profile["Config"] for profile in valid if profile["Name"] == self.profile), None)
-        return Profile(config["Driver"], config["KubernetesConfig"]["ContainerRuntime"]) if config else None
+        config = self._config()
+        if config is None:
+            return None
+        return Profile(config["Driver"], config["KubernetesConfig"]["ContainerRuntime"])
 
     def addons(self) -> Mapping[str, bool]:
         addons = self._read(["addons", "list", "--output=json"], None)
         return {name: addon.get("Status") == "enabled" for name, addon in addons.items()}
+
+    def images(
+        self, addon: str, chosen: Mapping[str, str] | None = None, registries: Mapping[str, str] | None = None
+    ) -> Mapping[str, str]:
+        """Return the images of an addon by minikube's keys: its own, the profile's, `chosen` and `registries`."""
+        # Only the table has the keys; the profile has what was chosen before.
+        rows = (ROW.search(line) for line in self._run(["addons", "images", addon], None, CALL_TIMEOUT).splitlines())
+        own = {row["key"]: (row["registry"], row["image"]) for row in rows if row}
+        config = self._config() or {}
+        chosen = {**(config.get("CustomAddonImages") or {}), **(chosen or {})}
+        registries = {**(config.get("CustomAddonRegistries") or {}), **(registries or {})}
+        every = (config.get("KubernetesConfig") or {}).get("ImageRepository")
+        return {
+            key: f"{registries.get(key) or every or registry}/{chosen.get(key) or image}".lstrip("/")
+            for key, (registry, image) in own.items()
+        }
 
     def enable(self, addon: str, *, options: tuple[str, ...] = ()) -> None:
         """Enable an addon; the profile must run, else it would only be noted."""
@@ -104,6 +123,11 @@ class Minikube:
 
     def disable(self, addon: str) -> None:
         self._run(["addons", "disable", addon], None, ENABLE_TIMEOUT)
+
+    def _config(self) -> Mapping[str, Any] | None:
+        # With --light, no node is asked anything.
+        valid = self._read(["profile", "list", "--light", "--output=json"], None).get("valid") or ()
+        return next((profile["Config"] for profile in valid if profile["Name"] == self.profile), None)
 
     def _change(
         self, words: list[str], kubeconfig: Path | None, timeout: float, say: Callable[[str], None] | None = None

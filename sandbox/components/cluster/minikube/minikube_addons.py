@@ -1,9 +1,13 @@
-"""minikube's own addons: enabled without a prompt, and checked until their workloads run."""
+"""minikube's own addons: their images pulled, enabled without a prompt, and checked until their workloads run.
+
+Images are pulled before an addon is enabled, since minikube waits six minutes for images that cannot come, and leaves
+workloads behind that cannot start.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
 from sandbox.components.addons.catalogue import WantedAddon
@@ -13,11 +17,16 @@ from sandbox.kube.api import Cluster, title
 from sandbox.kube.records import Records
 from sandbox.kube.workload_status import progress
 from sandbox.names import Names
+from sandbox.provider import Nodes
+from sandbox.quantities import count
 from sandbox.step import NothingToUndo, State, Status, Work
-from sandbox.system.process import ToolFailed
+from sandbox.system.process import ToolFailed, last_lines
 from sandbox.system.wait import wait_until
 
 RECORD = "minikube-addons"
+PULL = ("timeout", "540", "crictl", "pull")
+# Pods may have an account where the node itself has none.
+NEEDS_ACCOUNT = re.compile(r"authoriz|denied|forbidden", re.IGNORECASE)
 LABEL = "kubernetes.io/minikube-addons"
 # Values that an addon may have: `images: Key=NAME` and `registries: Key=HOST`, as `minikube addons images` lists them.
 OPTIONS = ("images", "registries")
@@ -43,6 +52,7 @@ class MinikubeAddonsStep(NothingToUndo):
 
     minikube: Minikube
     names: Names
+    nodes: Nodes
     uses: tuple[WantedAddon, ...]
     asked: tuple[WantedAddon, ...] = ()
     requires: tuple[str, ...] = ("wiring",)
@@ -64,25 +74,24 @@ class MinikubeAddonsStep(NothingToUndo):
         addons, uses, records = self.listed(), self._uses(), Records.of(self.names)
         for use in uses:
             _require(use, addons)
+        new = [use for use in uses if not addons[use.source]]
+        for use in new:
+            _pull_images(self.nodes, self.minikube, use, work)
         # Recorded before it is enabled, so that an interrupted run leaves no addon that nothing disables.
         enabled, of_spec = _read_enabled(records), {use.source for use in self.uses}
         ours = [use.source for use in uses if not addons[use.source] or use.source in enabled]
         records.write(RECORD, {name: "spec" if name in of_spec else "command" for name in ours})
-        for use in uses:
-            if addons[use.source]:
-                continue
+        for use in new:
             work.say(f"enabling {use.source}")
             try:
                 options = tuple(f"--{name}={value}" for name, value in sorted(use.values.items()))
                 self.minikube.enable(use.source, options=options)
             except ToolFailed as error:
-                with suppress(SandboxError):
-                    self.disable(use.source)  # it would leave workloads that cannot start
                 raise MinikubeFailed(
                     f"minikube could not enable '{use.source}'",
                     details=error.details,
-                    fix="see that the node can pull its images: minikube addons images "
-                    f"{use.source} --profile {self.minikube.profile}",
+                    fix="see which image does not come: kubectl get pods --all-namespaces "
+                    f"--selector {LABEL}={use.source}",
                 ) from error
         wait_until(lambda: self._pending(uses), what=self.title, timeout=TIMEOUT)
 
@@ -113,6 +122,37 @@ class MinikubeAddonsStep(NothingToUndo):
                     if waits_for := progress(workload):
                         return f"{use.source}: {title(workload)}: {waits_for}"
         return None
+
+
+def _pull_images(nodes: Nodes, minikube: Minikube, use: WantedAddon, work: Work) -> None:
+    """Have the first node pull the images of an addon that it lacks. Raises SandboxError if one cannot be pulled."""
+    chosen, registries = (_by_key(use.values.get(name, "")) for name in OPTIONS)
+    images = minikube.images(use.source, chosen, registries)
+    reasons = {}
+    for image in dict.fromkeys(images.values()):
+        if nodes.execute(nodes.control_plane, ["crictl", "inspecti", "--quiet", image])[0] == 0:
+            continue
+        work.say(f"pulling {image}")
+        status, output = nodes.execute(nodes.control_plane, [*PULL, image])
+        if status and not NEEDS_ACCOUNT.search(output):
+            # containerd quotes the image in each of the layers through which the reason has come.
+            reasons[image] = last_lines(output, 1).rpartition('": ')[2].rstrip('"') or f"status {status}"
+    if not reasons:
+        return
+    keys = [key for key, image in images.items() if image in reasons]
+    others, places = (",".join(f"{key}={value}" for key in keys) for value in ("NAME:TAG", "localhost:PORT"))
+    what = f"{count(len(reasons), 'image')} of minikube's addon '{use.source}'"
+    raise SandboxError(
+        f"the node cannot pull {what}, which was not enabled",
+        details="\n".join(f"{image}: {reason}" for image, reason in reasons.items()),
+        fix="if their registry cannot be reached, have the sandbox's own hold them (sandbox push-images) and say so in "
+        f'sandbox.yaml: addons: [{{addon: {use.source}, values: {{images: "{others}", registries: "{places}"}}}}]',
+        id="addon-image",
+    )
+
+
+def _by_key(text: str) -> Mapping[str, str]:
+    return dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
 
 
 def _require(use: WantedAddon, addons: Mapping[str, bool]) -> None:

@@ -80,6 +80,45 @@ def test_a_profile_is_found_by_its_name(programs: Path) -> None:
     assert install(programs, profile=said({"invalid": [], "valid": []})).inspect() is None
 
 
+# What minikube 1.38.1 prints.
+TABLE = """  - ingress has the following images:
+┌────────────┬───────────────────────────────────────────┬──────────────────┐
+│ IMAGE NAME │               DEFAULT IMAGE               │ DEFAULT REGISTRY │
+├────────────┼───────────────────────────────────────────┼──────────────────┤
+│ Controller │ nginx/controller:v1.14.3@sha256:82917be97 │ registry.k8s.io  │
+│ Certgen    │ certgen:v1.6.7                            │                  │
+└────────────┴───────────────────────────────────────────┴──────────────────┘
+"""
+
+
+@pytest.mark.parametrize(
+    ("config", "chosen", "places", "wanted"),
+    [
+        ({}, {}, {}, ("registry.k8s.io/nginx/controller:v1.14.3@sha256:82917be97", "certgen:v1.6.7")),
+        (
+            {"CustomAddonImages": {"Controller": "mine:1"}, "KubernetesConfig": {"ImageRepository": "near.cn"}},
+            {},
+            {"Certgen": "localhost:5001"},
+            ("near.cn/mine:1", "localhost:5001/certgen:v1.6.7"),
+        ),
+        (
+            {"CustomAddonImages": {"Controller": "mine:1"}, "CustomAddonRegistries": None},
+            {"Controller": "mine:2"},
+            {"Controller": "localhost:5001"},
+            ("localhost:5001/mine:2", "certgen:v1.6.7"),
+        ),
+    ],
+)
+def test_addon_images_are_defaults_earlier_and_chosen_ones(
+    programs: Path, config: dict[str, object], chosen: dict[str, str], places: dict[str, str], wanted: tuple[str, str]
+) -> None:
+    (programs / "table").write_text(TABLE)
+    shown = f'while read -r line; do echo "$line"; done < {programs}/table'
+    minikube = install(programs, addons=shown, profile=said({"valid": [{"Name": "p", "Config": config}]}))
+    found = minikube.images("ingress", chosen, places)
+    assert found == dict(zip(("Controller", "Certgen"), wanted, strict=True))
+
+
 def test_addons_are_enabled_or_not(programs: Path) -> None:
     listed = {"ingress": {"Profile": "p", "Status": "enabled"}, "olm": {"Profile": "p", "Status": "disabled"}, "x": {}}
     assert install(programs, addons=said(listed)).addons() == {"ingress": True, "olm": False, "x": False}
