@@ -76,6 +76,12 @@ class Telling(Agreement):
         return False
 
 
+def is_trusted(project: Fetched, home: Home) -> bool:
+    from sandbox.app.project import source
+
+    return not project.origin.is_fetched or source.is_trusted(home, project.origin)
+
+
 def require_trust(project: Fetched, home: Home, *, trusted: bool) -> None:
     """Ask before anything of a fetched project is read; a folder, `trusted`, and an earlier yes need no question.
 
@@ -84,7 +90,7 @@ def require_trust(project: Fetched, home: Home, *, trusted: bool) -> None:
     from sandbox.app.project import source
 
     origin = project.origin
-    if not origin.is_fetched or source.is_trusted(home, origin):
+    if is_trusted(project, home):
         return
     if not trusted:
         brief = "this sandbox comes from elsewhere and runs with your rights on this machine"

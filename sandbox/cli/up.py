@@ -132,7 +132,19 @@ def up(
         call = begin("rolling back the changes of this run", KEPT)
     with chosen_spec.from_source(source, call.file, call.session, identity=identity, trusted=trust) as project:
         if project is not None:
-            prompts.require_trust(project, context.home(), trusted=trust)
+            if not only_plan:
+                prompts.require_trust(project, context.home(), trusted=trust)
+            elif not trust and not prompts.is_trusted(project, context.home()):
+                if call.output == "json":
+                    raise UsageError(
+                        f"{project.origin} is not trusted yet, so it cannot be planned",
+                        details=f"read it  {project.root}",
+                        fix="read it, then add --trust",
+                        id="untrusted",
+                    )
+                click.echo(fit(project.file.read_text(encoding="utf-8", errors="replace")), nl=False)
+                call.say(f"this is the spec's own text; to plan {project.origin}, read it, then add --trust")
+                return 1 if check else 0
             project.complete(context.home(), call.session)
         ports = tuple(resolve.ports(https_ports, registry_port))
         file = chosen_spec.file_to_bring_up(call.file, call.name) if project is None else call.file

@@ -123,7 +123,23 @@ def test_fetched_spec_is_asked_for_at_a_terminal(
 def test_fetched_spec_is_not_parsed_before_an_answer(tmp_path: Path, more: tuple[str, ...]) -> None:
     """A spec that is not valid and names files outside → the question comes first, and nothing of it is read."""
     source = f"file://{made(tmp_path / 'x.git', {'sandbox.yaml': 'apply: [../../up.yaml'})}"
-    assert refused("--from", source, *more).id == "untrusted"
+    ran = run("--from", source, *more)
+    assert ("apply: [../../up.yaml" in ran.stdout) if more else ("untrusted" in repr(vars(ran.exception)))
+    assert not context.home().agreed.exists()
+
+
+@pytest.mark.security(17)
+def test_plan_of_a_fetched_spec_asks_nothing_and_keeps_no_trust(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`up --from GIT --plan` → the text of its sandbox.yaml, exit 0; --trust plans it; nothing is kept."""
+    monkeypatch.setattr(output, "has_terminal", lambda: True)
+    source = f"file://{repository}"
+    ran = run("--from", source, "--plan", typed="y\n")
+    assert (ran.return_value, ran.stdout) == (0, MOUNT)
+    assert "this is the spec's own text" in ran.stderr
+    assert refused("--from", source, "--plan", "-o", "json", typed="y\n").id == "untrusted"
+    assert "spec's own text" not in run("--from", source, "--plan", "--trust").output
     assert not context.home().agreed.exists()
 
 
