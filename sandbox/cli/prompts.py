@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,7 +56,8 @@ class Asking(Agreement):
     def recreate(self, found: Found, named: Collection[str]) -> Collection[str]:
         """Return the steps that are named, and the stale ones whose recreation the user agrees to now."""
         stale = [(step, status) for step, status in found if status.state is State.STALE and step.name not in named]
-        if not stale or not output.has_terminal() or not all(isinstance(step, Rebuildable) for step, _ in stale):
+        can_ask = output.has_terminal() and sys.stderr.isatty()  # the question is on stderr
+        if not stale or not can_ask or not all(isinstance(step, Rebuildable) for step, _ in stale):
             return named  # and `up` says what to do
         for step, status in stale:
             click.echo(fit(f"{step.title} cannot be updated in place: {status.detail}"), err=True)

@@ -72,5 +72,7 @@ def test_at_a_terminal_the_user_is_asked(answer: str, chosen: set[str], monkeypa
 
     monkeypatch.setattr(output, "has_terminal", lambda: True)
     monkeypatch.setattr("click.confirm", confirm)
+    assert agreed() == set() and not asked  # stderr, where the question would be, is no terminal
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     assert agreed() == chosen
     assert "its data" in asked[0]
