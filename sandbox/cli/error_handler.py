@@ -51,7 +51,9 @@ def report(error: BaseException, words: Sequence[str] = ()) -> int:
     match error:
         case click.exceptions.Abort() | KeyboardInterrupt():
             return 128 + 2
-        case SystemExit():  # how click ends a completion, and a command whose output no program reads
+        case SystemExit() if output.is_unread(sys.stdout):  # how click ends a command whose output no program reads
+            return 0  # as `head` closes its end early
+        case SystemExit():  # how click ends a completion
             return error.code if isinstance(error.code, int) else 1
     shown = understood(error)
     if shown is None:
