@@ -89,6 +89,8 @@ def understood(error: BaseException) -> SandboxError | Terminated | None:
             return _limited(error)
         case RuntimeError() if "can't start new thread" in str(error):  # the interpreter has no class for it
             return _limited(error)
+        case RuntimeError() if "Symlink loop" in str(error):  # of Path.resolve before Python 3.13
+            return SandboxError("a link leads to itself", details=str(error), fix="remove that link", id="file")
         case FileNotFoundError() if "temporary directory" in str(error):  # of tempfile, which names the folders
             return files.refused("no folder for temporary files can be written: set TMPDIR to one", error)
         case FileNotFoundError() if _is_nowhere():

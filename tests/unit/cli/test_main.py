@@ -131,6 +131,7 @@ def temporary_folder() -> None:
         (lambda: throw(MemoryError("no more")), "limits", "ulimit -a"),
         (lambda: throw(OSError(errno.EMFILE, "no more")), "limits", "ulimit -a"),
         (lambda: throw(RuntimeError("can't start new thread")), "limits", "ulimit -a"),
+        (lambda: throw(RuntimeError("Symlink loop from '/a'")), "file", "a link leads to itself"),
         (lambda: throw(OSError(errno.ENOSPC, "no more")), "disk-full", "df -h"),
         (lambda: Path("/dev").read_bytes(), "file", "/dev cannot be used"),
         (lambda: Path("/dev/null/in").stat(), "file", "/dev/null/in cannot be used"),
