@@ -16,6 +16,7 @@ from sandbox.app.dev.dev_report import DevReport
 from sandbox.components.workloads import restart
 from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.step import ApplyStep
+from sandbox.errors import SandboxError
 from sandbox.images.build_order import bases, waves, with_made_from
 from sandbox.images.images_yaml import Entry, FromBuild
 from sandbox.images.push_step import PushStep
@@ -102,12 +103,27 @@ class Rounds:
         return [pod for place in places for pod in cluster.list("v1", "Pod", place, selector=self.apply.pods)]
 
     def run(self, work: DevWork) -> DevWork:
-        """Do the work; return what another change has overtaken. Raises SandboxError, also for a build that fails."""
+        """Do the work; return what is left: images that failed, which were reported, and what was overtaken.
+
+        Raises SandboxError.
+        """
         self.loaded = True
         images = [*work.images, *self._not_copied(work.copied)]
         if work.manifests and self.push:  # new pods begin with the image
             images += [entry for entry in self.push.images.entries if entry.target in self.copied]
-        built = [self._built(entry) for entry in self._with_made_from(images)]
+        built: list[Entry] = []
+        failed: list[Entry] = []
+        ordered = self._with_made_from(images)
+        made_from = bases(ordered)
+        for entry in ordered:
+            if made_from.get(entry.target, frozenset()) & {each.target for each in failed}:
+                failed.append(entry)
+                continue
+            try:
+                built.append(self._built(entry))
+            except SandboxError as error:
+                self.report.failed(error)
+                failed.append(entry)
         if built and self.push:
             with self._phase("push", ", ".join(str(entry.target) for entry in built)) as phase:
                 results = self.push.push(built, partial(self.report.progress, "push"))
@@ -118,8 +134,8 @@ class Rounds:
             if (built and self.push) or work.manifests:
                 self._roll_out()
         except Overtaken:  # applied again with the next change, and waited for
-            return DevWork(manifests=True)
-        return DevWork()
+            return DevWork(images=tuple(failed), manifests=True)
+        return DevWork(images=tuple(failed))
 
     def _with_made_from(self, entries: Sequence[Entry]) -> list[Entry]:
         every = self.push.images.entries if self.push else ()

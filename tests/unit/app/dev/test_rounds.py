@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -132,14 +131,31 @@ def test_a_changed_image_is_built_pushed_applied_and_waited_for(stage: Stage, en
 
 
 @pytest.mark.fault(86)
-def test_a_failed_build_is_an_error_and_changes_nothing(stage: Stage, entry: FromBuild) -> None:
+def test_a_failed_build_is_reported_and_left_for_the_next_change(stage: Stage, entry: FromBuild) -> None:
     """RUN false in a Dockerfile while `dev` works → the build's last lines; what ran before still runs."""
     stage.rounds.run(DevWork(images=(entry,)))
     before, stage.engine.fails = stage.image, True
-    with pytest.raises(SandboxError) as caught:
-        stage.rounds.run(DevWork(images=(entry,)))
-    assert "RUN false" in caught.value.details
+    assert stage.rounds.run(DevWork(images=(entry,))) == DevWork(images=(entry,))
+    assert "RUN false" in stage.told.errors[0].details
     assert stage.image == before
+
+
+def test_other_image_goes_on_after_a_failed_build(
+    stage: Stage, entry: FromBuild, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = FromBuild(parse("broken:dev"), tmp_path / "broken")
+    stage.rounds.run(DevWork(images=(entry,)))
+    before, build = stage.image, stage.engine.build
+
+    def build_or_fail(context: Path, tag: str) -> None:
+        stage.engine.fails = context == broken.context
+        build(context, tag)
+
+    monkeypatch.setattr(stage.engine, "build", build_or_fail)
+    left = stage.rounds.run(DevWork(images=(broken, entry)))
+    assert left == DevWork(images=(broken,))
+    assert len(stage.told.errors) == 1
+    assert stage.image != before
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["known", "started again"])
@@ -222,7 +238,7 @@ def test_image_is_built_instead_with_those_made_from_it(stage: Stage, entry: Fro
     (top.context / "Dockerfile").write_text("FROM web:dev\n")
     assert stage.rounds.push
     push = replace(stage.rounds.push, images=replace(stage.rounds.push.images, entries=(top, entry)))
-    work = DevWork(copied=(Copied(entry, {tmp_path / "a": "/a"}, ()),))
-    with suppress(SandboxError):  # the fake of an engine has one image at a time
-        replace(stage.rounds, push=push).run(work)
-    assert stage.told.phases[:2] == ["build web:dev", "build top:dev"]
+    stage.engine.fails = True
+    left = replace(stage.rounds, push=push).run(DevWork(copied=(Copied(entry, {tmp_path / "a": "/a"}, ()),)))
+    assert [str(each.target) for each in left.images] == ["web:dev", "top:dev"]
+    assert [error.brief for error in stage.told.errors] == ["building web:dev failed"]
