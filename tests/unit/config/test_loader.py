@@ -89,7 +89,7 @@ def test_a_key_with_nothing_written_keeps_its_default() -> None:
     assert parse("ports:\n- number:\n  name: x\n") == Server(ports=(Port(name="x"),))
     assert refusal("main: null\n").brief == "s.yaml:1: main: must be a mapping of keys, not nothing"
     assert refusal("man:\n").brief == "s.yaml:1: unknown key 'man'"
-    assert refusal("main: {nmber: }\n").brief == "s.yaml:1: unknown key 'nmber' in main"
+    assert refusal("main: {namee: }\n").brief == "s.yaml:1: unknown key 'namee' in main"
     assert refusal("name: a\nname:\n").brief == "s.yaml:2: key 'name' is given twice, first on line 1"
 
 
