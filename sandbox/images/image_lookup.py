@@ -18,7 +18,7 @@ from sandbox.images.sources.layout import LARGEST_DOCUMENT, layout_image
 from sandbox.images.transfer import Destination
 from sandbox.oci import digest as digests
 from sandbox.oci.client import Client, Clients, InRegistry
-from sandbox.oci.image import Image, MissingBlob, Origin, choose, narrow, walk
+from sandbox.oci.image import Image, MissingBlob, Origin, choose, fits, narrow, walk
 from sandbox.oci.manifest import Compression, Descriptor, Document, Index, parse
 from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import DOCKER_HUB, DOCKER_HUB_API, Reference, Target
@@ -104,9 +104,12 @@ def remote_image(client: Client, reference: Reference, platform: str, platforms:
             )
         return document
 
-    reduced = platforms if platforms or reference.digest else (platform,)
-    if not isinstance(content, Index):
-        reduced = ()
+    if isinstance(content, Index) and not platforms and not reference.digest:
+        # A child may name no platform (image-spec, image-index.md). Nodes choose from such an index themselves.
+        existing = [child.platform or "" for child in content.manifests if not child.is_attestation]
+        if all(existing) or any(fits(text, platform) for text in existing):
+            platforms = (platform,)
+    reduced = platforms if isinstance(content, Index) else ()
     if reduced:
         chosen = choose(root, reduced, name)
         root = chosen if isinstance(chosen, Document) else child(chosen)

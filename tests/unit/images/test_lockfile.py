@@ -163,6 +163,15 @@ def test_moved_tag_is_pulled_at_locked_digest_and_platform(
         assert moved.digest == digest_of(OTHER.manifest)
 
 
+def test_tag_is_copied_whole_where_no_platform_is_named(registry: Simulator) -> None:
+    with Simulator() as upstream:
+        whole = index(APP.descriptor(), OTHER.descriptor())
+        publish(upstream, "1", whole, APP, OTHER)
+        host = upstream.url.removeprefix("http://")
+        (result,) = push([FromRegistry(target("app:1"), reference.parse(f"{host}/org/app:1"))], registry.url)
+    assert result.digest == digest_of(whole)
+
+
 @pytest.mark.parametrize("containerd", [True, False])
 def test_image_other_than_locked_is_refused_before_any_push(registry: Simulator, containerd: bool) -> None:
     manifest = [FromDaemon(target(f"{name}:1"), name) for name in ("app", "tool")]
