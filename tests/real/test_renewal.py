@@ -248,7 +248,9 @@ def test_a_new_root_is_made_only_on_demand_and_then_served(running: Running) -> 
     connection.close()
     assert f"{APP} still serves an earlier certificate" in running.command("status").out
     restart(running)
-    assert Sandbox(running.names, running.port).curl(APP).endswith("its own TLS")
+    sandbox = Sandbox(running.names, running.port)
+    sandbox.serves(APP)  # until the ingress has forgotten the pod that ends
+    assert sandbox.curl(APP).endswith("its own TLS")
     assert f"{APP} still serves" not in running.command("status").out
     assert running.command("up", "--plan").out == ""
 
