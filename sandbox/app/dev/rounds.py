@@ -47,7 +47,7 @@ def prepared(steps: Sequence[Step], overtaken: Callable[[], bool]) -> tuple[Step
 
                 return replace(step, change=change, overtaken=overtaken)
             case ChartsStep() if step.charts:
-                return replace(step, programs=programs(push, step.images.prefix))
+                return replace(step, programs=partial(programs, push, step.images.prefix))
             case _:
                 return step
 
@@ -177,7 +177,7 @@ class Rounds:
             return build(entry, engine, partial(self.report.progress, "build"), self.push.buildx)
 
     def _roll_out(self) -> None:
-        releases = self.charts and replace(self.charts, programs=self._programs)
+        releases = self.charts
         if releases and releases.check().state is not State.READY:
             with self._phase("helm", ", ".join(chart.name for chart in releases.charts)):
                 releases.apply(Progress(partial(self.report.progress, "helm")))
@@ -202,7 +202,3 @@ class Rounds:
         begun, phase = time.monotonic(), Phase()
         yield phase
         self.report.phase(name, what, time.monotonic() - begun, phase.detail)
-
-    @property
-    def _programs(self) -> dict[str, restart.Program]:
-        return programs(self.push, self.apply.registry)

@@ -57,7 +57,7 @@ class ChartsStep(NothingToUndo):
     requires: tuple[str, ...]
     after: tuple[str, ...] = ()
     hosts: HostNames = field(default_factory=HostNames)
-    programs: Mapping[str, Program] = field(default_factory=dict)  # to restart by a signal, by image (`restart`)
+    programs: Callable[[], Mapping[str, Program]] = dict  # to restart by a signal, by image (`restart`), once built
     nodes: Callable[[], Collection[str]] = tuple
     name: str = "charts"
     record: str = RECORD
@@ -135,8 +135,8 @@ class ChartsStep(NothingToUndo):
         renaming = self.images.renaming(full) if full else {}
         if renaming or self.hosts.differ:
             renaming["hosts"] = asdict(self.hosts)
-        if full and self.programs:
-            renaming["programs"] = {name: asdict(program) for name, program in self.programs.items()}
+        if full and (programs := self.programs()):
+            renaming["programs"] = {name: asdict(program) for name, program in programs.items()}
         try:
             self._upgrade(chart, renaming, work)
             release = self._release(chart.name, chart.namespace)
@@ -184,7 +184,7 @@ class ChartsStep(NothingToUndo):
 
     def _digest(self, chart: Chart, images: Mapping[str, str]) -> str:
         names = {image.partition("@")[0] for image in images.values()}
-        used = {name: program for name, program in self.programs.items() if name in names}
+        used = {name: program for name, program in self.programs().items() if name in names}
         changes = [repr(change) for change in (sorted(used.items()), self.hosts.differ and self.hosts) if change]
         return digest(chart, images, changes)
 

@@ -228,7 +228,7 @@ def test_images_of_a_chart_are_those_of_images_yaml(
     monkeypatch.chdir(chart.chart)
     (chart.chart / "yaml.py").write_text("raise SystemExit('a module of the project')")  # which is not imported
     made.apply(NoWork())
-    restarting = replace(made, programs={"localhost:5001/shop/web:dev": Program(("node",), ("app.js",))})
+    restarting = replace(made, programs=lambda: {"localhost:5001/shop/web:dev": Program(("node",), ("app.js",))})
     assert restarting.check().state is State.DRIFTED
     restarting.apply(NoWork())
     release = release_of(step)
