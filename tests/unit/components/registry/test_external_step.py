@@ -1,4 +1,4 @@
-"""A registry of another user in the place of the sandbox's own."""
+"""A registry of another user in the place of the sandbox's own, and its addresses for nodes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import pytest
 
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.registry.container_step import RegistryStep
-from sandbox.components.registry.external_step import ExternalRegistryStep, TeamRegistryStep
+from sandbox.components.registry.external_step import ExternalRegistryStep, TeamRegistryStep, external
 from sandbox.engine import Bind, ContainerSpec
+from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.oci.oci_errors import RegistryError
-from sandbox.step import State
+from sandbox.step import State, Status
 from tests.support.fakes import NETWORK, FakeEngine, NoWork
 from tests.support.ports import free_port
 from tests.support.registry_simulator import Simulator
@@ -22,19 +23,18 @@ from tests.support.token_server import TokenServer
 IMAGE = UPSTREAM["registry"]
 
 
-@pytest.fixture
-def port(engine: FakeEngine, registry: Simulator) -> int:
-    """Where another user's registry is: in a container on the nodes' network, published on this machine."""
-    port = urlsplit(registry.url).port or 0
-    publish = {5000: (Bind("127.0.0.1", port),)}
+def start_theirs(engine: FakeEngine, port: int, network: str = NETWORK) -> None:
+    """Start another user's registry in a container, published on this machine."""
+    publish = {80: (Bind("127.0.0.1", port),)}
     engine.run(
-        ContainerSpec(name="theirs", image=IMAGE, command=("registry",), labels={}, network=NETWORK, publish=publish)
+        ContainerSpec(name="theirs", image=IMAGE, command=("registry",), labels={}, network=network, publish=publish)
     )
-    return port
 
 
 @pytest.fixture
-def step(engine: FakeEngine, names: Names, port: int) -> ExternalRegistryStep:
+def step(engine: FakeEngine, names: Names, registry: Simulator) -> ExternalRegistryStep:
+    port = urlsplit(registry.url).port or 0
+    start_theirs(engine, port)
     return ExternalRegistryStep(engine, NETWORK, names, f"localhost:{port}", purge=False)
 
 
@@ -58,7 +58,7 @@ def test_our_own_goes_and_its_data_stays(engine: FakeEngine, names: Names, step:
     start_own(engine, names)
     assert step.check().state is State.DRIFTED
     step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert step.check() == Status(State.READY, "answers; nodes go to http://theirs:80")
     assert (list(engine.boxes), list(engine.volumes)) == (["theirs"], [names.volume])
     assert replace(step, purge=True).undo()
     assert engine.volumes == {}
@@ -73,3 +73,34 @@ def test_our_own_stays_where_the_other_does_not_answer(engine: FakeEngine, names
     assert list(engine.boxes) == containers
     engine.remove_container(names.registry)
     assert step.check().state is State.ABSENT
+
+
+def test_registry_that_nodes_cannot_reach_comes_with_what_to_do(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.create_network("kind", {})
+    start_theirs(engine, 5001, network="kind")
+    with pytest.raises(SandboxError, match="nodes cannot reach") as caught:
+        external(engine, NETWORK, "localhost:5001")
+    assert caught.value.fix == f"docker network connect {NETWORK} theirs"
+    for publisher in (None, "theirs"):  # by UDP
+        monkeypatch.setattr(engine, "publisher", lambda _, publisher=publisher: publisher)
+        with pytest.raises(SandboxError, match="nodes cannot reach") as caught:
+            external(engine, NETWORK, "localhost:5003")
+        assert "http://ADDRESS:5003" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "endpoint", "port"),
+    [
+        ("http://reg.office:5000", "reg.office:5000", "http://reg.office:5000", 5000),
+        ("reg.office:5000", "reg.office:5000", "https://reg.office:5000", 5000),
+        ("https://reg.office", "reg.office", "https://reg.office", 443),
+    ],
+)
+def test_external_registry_has_one_name_everywhere(
+    engine: FakeEngine, where: str, name: str, endpoint: str, port: int
+) -> None:
+    there = external(engine, NETWORK, where)
+    assert (there.names, there.endpoint, there.pods, there.address) == ((name,), endpoint, name, None)
+    assert (there.runtime, there.port) == (name, port)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tomllib
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.cluster.containerd_hosts import FOLDER, MARK
+from sandbox.components.cluster.containerd_hosts import FOLDER, LISTING, MARK, read_listing
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.registry import node_config_step
 from sandbox.components.registry.node_config_step import WiringStep, tls_host_files
@@ -45,18 +47,18 @@ def nodes(engine: FakeEngine, names: Names) -> Nodes:
 @pytest.fixture
 def step(engine: FakeEngine, names: Names, server: ApiServer, registry: Simulator, nodes: Nodes) -> WiringStep:
     start(engine, names.registry)
-    return WiringStep(
-        engine, kind_provider.nodes(engine, names), names, ResolvedRegistry(port=urlsplit(registry.url).port or 0)
-    )
+    return wiring(engine, names, port=urlsplit(registry.url).port)
+
+
+def wiring(engine: FakeEngine, names: Names, **registry: Any) -> WiringStep:
+    return WiringStep(engine, kind_provider.nodes(engine, names), names, ResolvedRegistry(**registry))
 
 
 def start(engine: FakeEngine, name: str, port: int = 0) -> None:
     """Start a registry, published on this machine's loopback if a port is given."""
     publish = {5000: (Bind("127.0.0.1", port),)} if port else {}
-    image = UPSTREAM["registry"]
-    engine.run(
-        ContainerSpec(name=name, image=image, command=("registry",), labels={}, network=NETWORK, publish=publish)
-    )
+    image, command = UPSTREAM["registry"], ("registry",)
+    engine.run(ContainerSpec(name=name, image=image, command=command, labels={}, network=NETWORK, publish=publish))
 
 
 def hosts(engine: FakeEngine, node: str) -> set[str]:
@@ -72,12 +74,24 @@ def test_nodes_tools_and_pods_learn_of_it(
     assert step.check().state is State.READY
     port, runtime = step.registry.port, f"{names.registry}:5000"
     assert hosts(engine, names.node) == {f"localhost:{port}", runtime, f"{names.registry}:{port}", IN_CLUSTER}
-    assert all(f"http://{names.registry}:5000".encode() in data for data in engine.boxes[names.node].files.values())
+    host = {f"http://{runtime}": {"capabilities": ["pull", "resolve"]}}
+    for data in engine.boxes[names.node].files.values():
+        assert tomllib.loads(data.decode()) == {"server": f"http://{runtime}", "host": host}
     said = yaml.safe_load(server.objects[HOSTING]["data"]["localRegistryHosting.v1"])
     assert (said["host"], said["hostFromContainerRuntime"]) == (f"localhost:{port}", runtime)
     assert said["hostFromClusterNetwork"] == IN_CLUSTER
     assert server.objects[SLICE]["endpoints"] == [{"addresses": [engine.boxes[names.registry].address]}]
-    assert server.objects[SERVICE]["spec"]["ports"] == [{"name": "http", "port": 5000}]
+    assert server.objects[SLICE]["metadata"]["labels"] == {"kubernetes.io/service-name": "registry"}
+    assert server.objects[SERVICE]["spec"] == {"ports": [{"name": "http", "port": 5000}]}, "without a selector"
+
+
+def test_all_files_of_a_node_are_read_by_one_program(tmp_path: Path) -> None:
+    written = {tmp_path / name / "hosts.toml": b"server = 'x'\n[host]\n" for name in ("a:1", "b")}
+    for path, data in written.items():
+        path.parent.mkdir()
+        path.write_bytes(data)
+    listing = subprocess.run([*LISTING[:-1], tmp_path], capture_output=True, text=True, check=True)
+    assert read_listing(listing.stdout) == {PurePosixPath(path): data for path, data in written.items()}
 
 
 def test_removed_cluster_objects_are_restored(server: ApiServer, step: WiringStep) -> None:
@@ -147,9 +161,7 @@ def test_canary_is_pulled_on_each_node_and_slowest_is_reported(
 
 def test_mirrors_come_before_their_upstreams(engine: FakeEngine, names: Names, step: WiringStep) -> None:
     step.apply(NoWork())
-    mirrored = replace(
-        step, registry=ResolvedRegistry(mirrors=("docker.io", "http://reg.office:5000"), port=step.registry.port)
-    )
+    mirrored = wiring(engine, names, mirrors=("docker.io", "http://reg.office:5000"), port=step.registry.port)
     assert mirrored.check().state is State.ABSENT
     mirrored.apply(NoWork())
     files = engine.boxes[names.node].files
@@ -192,15 +204,15 @@ def test_registry_that_accepts_no_images_is_reported(
 
 
 def test_a_registry_of_others_takes_the_place_of_our_own(
-    engine: FakeEngine, names: Names, server: ApiServer, registry: Simulator, step: WiringStep
+    engine: FakeEngine, names: Names, server: ApiServer, step: WiringStep
 ) -> None:
     step.apply(NoWork())
-    start(engine, "theirs", step.registry.port)
-    external = replace(step, registry=ResolvedRegistry(external=f"127.0.0.1:{step.registry.port}"))
+    port = step.registry.port
+    start(engine, "theirs", port)
+    external = wiring(engine, names, external=f"127.0.0.1:{port}")
     assert external.check().state is not State.READY
     external.apply(NoWork())
     assert external.check().state is State.READY
-    port = step.registry.port
     assert hosts(engine, names.node) == {f"127.0.0.1:{port}", "theirs:5000", f"theirs:{port}", IN_CLUSTER}
     said = yaml.safe_load(server.objects[HOSTING]["data"]["localRegistryHosting.v1"])
     assert (said["host"], said["hostFromContainerRuntime"]) == (f"127.0.0.1:{port}", "theirs:5000")
@@ -213,9 +225,7 @@ def test_external_registry_with_account_is_wired_without_canary(
     with Simulator(basic="user:password") as theirs:
         port = urlsplit(theirs.url).port or 0
         start(engine, "theirs", port)
-        step = WiringStep(
-            engine, kind_provider.nodes(engine, names), names, ResolvedRegistry(external=f"127.0.0.1:{port}")
-        )
+        step = wiring(engine, names, external=f"127.0.0.1:{port}")
         step.apply(NoWork())
         assert step.check().state is State.READY and "account" in step.check().detail
     assert nodes.pulled == []
@@ -227,7 +237,7 @@ def test_external_registry_by_its_own_name_needs_no_service(
     server.objects |= {SERVICE: {}, SLICE: {"endpoints": [{"addresses": ["10.0.0.9"]}]}}
     # An address that is not loopback and is this machine all the same.
     where = registry.url.replace("127.0.0.1", "0.0.0.0")  # noqa: S104
-    step = WiringStep(engine, kind_provider.nodes(engine, names), names, ResolvedRegistry(external=where))
+    step = wiring(engine, names, external=where)
     assert step.check().state is State.DRIFTED
     step.apply(NoWork())
     assert step.check().state is State.READY

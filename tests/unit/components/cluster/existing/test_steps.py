@@ -1,21 +1,27 @@
-"""The place in another user's cluster: made once it was agreed to, known again, and left as it was found."""
+"""The place in another user's cluster and its system images: made once, known again, and left as it was found."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from sandbox.components.cluster.existing.steps import TenancyStep
+from sandbox.components.cluster.existing.steps import OwnPushStep, TenancyStep
 from sandbox.errors import SandboxError, UsageError
+from sandbox.images.images_yaml import FromArchive
 from sandbox.kube.api import ClusterError
 from sandbox.names import LABEL, Home
-from sandbox.step import State
+from sandbox.oci.reference import parse_target as parse
+from sandbox.step import State, Status
 from tests.support.api_server import ApiServer, kubeconfig, serving
 from tests.support.fakes import NoWork
+from tests.support.images import TestImage, digest_of, layer, new_save
+from tests.support.registry_simulator import Fault, Simulator
 
 SPACE = "/api/v1/namespaces/mine"
+IMAGE = TestImage((layer(1),), label="traefik")
 
 
 @pytest.fixture
@@ -39,8 +45,7 @@ def there(server: ApiServer, path: str, **labels: str) -> None:
 
 
 def test_check_reports_unknown_context(step: TenancyStep) -> None:
-    found = replace(step, context="tema").check()
-    assert (found.state, found.detail) == (State.ABSENT, "there is no context 'tema'")
+    assert replace(step, context="tema").check() == Status(State.ABSENT, "there is no context 'tema'")
 
 
 def test_cluster_that_is_not_reached_leaves_no_files(step: TenancyStep, server: ApiServer) -> None:
@@ -109,13 +114,45 @@ def test_missing_right_to_create_namespaces_is_explained(step: TenancyStep, serv
 def test_another_login_in_the_kubeconfig_is_taken_over(step: TenancyStep, server: ApiServer, place: Home) -> None:
     step.apply(NoWork())
     place.kubeconfig.write_text(place.kubeconfig.read_text().replace("secret", "newer"))
-    found = step.check()
-    assert (found.state, found.detail) == (
-        State.DRIFTED,
-        "your kubeconfig has another login for team, or another server",
-    )
+    assert step.check() == Status(State.DRIFTED, "your kubeconfig has another login for team, or another server")
     step.apply(NoWork())
     assert step.check().state is State.READY
     assert "newer" in step.names.kubeconfig.read_text()
     place.kubeconfig.write_text("contexts: []")
     assert step.undo() and server.objects == {}, "also without the context"
+
+
+@pytest.fixture
+def push_step(registry: Simulator, tmp_path: Path) -> OwnPushStep:
+    archive = tmp_path / "traefik.tar"
+    archive.write_bytes(new_save({"traefik:1": IMAGE}))
+    entries = (FromArchive(parse("sandbox/traefik:1"), archive), FromArchive(parse("sandbox/page:2"), archive))
+    return OwnPushStep(entries, registry.url, None, ("registry",))
+
+
+def test_system_images_are_pushed_once_and_read_back(push_step: OwnPushStep, registry: Simulator) -> None:
+    assert push_step.check() == Status(State.ABSENT, "missing: sandbox/traefik:1, sandbox/page:2")
+    push_step.apply(NoWork())
+    assert push_step.check().state is State.READY
+    config = registry.manifest("sandbox/traefik", "1")["config"]["digest"]
+    assert config == digest_of(IMAGE.config) and registry.content[config] == IMAGE.config
+    registry.forget()
+    push_step.apply(NoWork())
+    assert registry.received == 0
+    assert not push_step.undo()
+    assert push_step.check().state is State.READY
+
+
+def test_a_bundle_without_its_files_is_named(push_step: OwnPushStep) -> None:
+    push_step.entries[0].path.unlink()
+    with pytest.raises(SandboxError, match="the bundle is not complete") as caught:
+        push_step.apply(NoWork())
+    assert (caught.value.fix, caught.value.id) == ("sandbox bundle build", "no-bundle")
+
+
+def test_refusing_registry_is_absent_to_check_error_to_apply(push_step: OwnPushStep, registry: Simulator) -> None:
+    registry.faults.append(Fault("GET", "/v2/", 403, times=2))
+    registry.faults.append(Fault("HEAD", "/v2/", 403, times=2))
+    assert push_step.check().state is State.ABSENT
+    with pytest.raises(SandboxError):
+        push_step.apply(NoWork())

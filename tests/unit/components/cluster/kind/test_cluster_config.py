@@ -55,23 +55,7 @@ def test_control_planes_run_pods_where_there_are_no_workers(nodes: str, free: bo
 @pytest.mark.parametrize(("version", "patched"), [(1, {"failCgroupV1": False}), (2, {})])
 def test_cgroup_v1_is_allowed_only_where_the_engine_has_it(version: int, patched: dict[str, bool]) -> None:
     kubelet = parsed(cgroup_version=version)[1]["KubeletConfiguration"]
-    assert {key: value for key, value in kubelet.items() if key == "failCgroupV1"} == patched
-
-
-@pytest.mark.parametrize("nodes", ["{}", "{nodes: {control_plane: 3, workers: 1}}", "{kubernetes: v1.34.11}"])
-def test_kubernetes_itself_is_configured_as_by_kind(nodes: str) -> None:
-    """But for one pause in its elections, and the probe of CoreDNS."""
-    content, patches = parsed(nodes)
-    assert patches == {
-        "KubeletConfiguration": {"kind": "KubeletConfiguration", "resolvConf": RESOLV_CONF},
-        "InitConfiguration": {"kind": "InitConfiguration", "patches": {"directory": "/kind"}},
-    }
-    (election,) = content["kubeadmConfigPatchesJSON6902"]
-    value = {"name": "leader-elect-retry-period", "value": "1s"}
-    assert yaml.safe_load(election["patch"]) == [
-        {"op": "add", "path": "/controllerManager/extraArgs/-", "value": value}
-    ]
-    assert content["networking"] == {"ipFamily": "ipv4"}
+    assert kubelet == {"kind": "KubeletConfiguration", "resolvConf": RESOLV_CONF, **patched}
 
 
 def test_image_tags_are_kubeadms_unless_given() -> None:

@@ -74,17 +74,16 @@ def test_kind_s_balancer_is_the_image_that_the_sandbox_has(programs: Path, tmp_p
 def test_kind_uses_our_network_and_its_last_lines_are_evidence(programs: Path, tmp_path: Path) -> None:
     program = install(programs, 'echo "$KIND_EXPERIMENTAL_DOCKER_NETWORK $*"; exit 1')
     kind = Kind(program, "sandbox")
-    lines: list[str] = []
     with pytest.raises(ToolFailed) as caught:
-        kind.create("sandbox-demo", image="i", config=tmp_path / "c", folder=tmp_path, on_line=lines.append)
-    wanted = "sandbox create cluster --retain --name sandbox-demo --image i "
-    wanted += f"--config {tmp_path}/c --kubeconfig {tmp_path}/.kind-"
-    (line,) = lines
-    assert line.startswith(wanted) and wanted in caught.value.details
-    with pytest.raises(ToolFailed, match="--name sandbox-demo --kubeconfig"):
-        kind.delete("sandbox-demo")
-    with pytest.raises(ToolFailed, match="--name sandbox-demo --kubeconfig"):
-        kind.kubeconfig("sandbox-demo", tmp_path)
+        created(kind, tmp_path)
+    wanted = (
+        f"sandbox create cluster --retain --name demo --image i --config {tmp_path}/c --kubeconfig {tmp_path}/.kind-"
+    )
+    assert f"\n{wanted}" in caught.value.details
+    with pytest.raises(ToolFailed, match="--name demo --kubeconfig"):
+        kind.delete("demo")
+    with pytest.raises(ToolFailed, match="--name demo --kubeconfig"):
+        kind.kubeconfig("demo", tmp_path)
     script = 'echo "$CONTAINER_HOST $KIND_EXPERIMENTAL_PROVIDER $KIND_EXPERIMENTAL_PODMAN_NETWORK"'
     podman = Kind(install(programs, script), "sandbox.demo", podman="unix:///run/podman.sock")
     assert created(podman, tmp_path) == ["unix:///run/podman.sock podman sandbox.demo"]

@@ -1,17 +1,20 @@
-"""Nodes start in an order in which they keep their addresses, and statuses from before the start are found."""
+"""What a start of nodes changes: the addresses of etcd's members, and statuses from before it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
 
-from sandbox.components.cluster.kind.node_start import FLAGS, by_address, old_news
+from sandbox.components.cluster.kind.etcd_peers import name_peers
+from sandbox.components.cluster.kind.node_start import old_news
+from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.names import Names
-from tests.support.fakes import NETWORK, FakeEngine
+from tests.support.fakes import FakeContainer, FakeEngine
 from tests.support.memory_nodes import Nodes
 
 BEGUN = datetime(2026, 11, 27, 14, 0, 10, tzinfo=UTC)
@@ -83,41 +86,32 @@ def test_statuses_from_before_the_start_are_found(objects: list[dict[str, Any]],
     assert old_news(cluster, {}) is None
 
 
-def addresses(engine: FakeEngine) -> Mapping[str, str]:
-    return {name: box.address for name, box in engine.boxes.items()}
+@pytest.fixture
+def members(engine: FakeEngine, names: Names) -> dict[str, list[str]]:
+    """The peer URLs of etcd's members by their ids, which its JSON API lists and updates."""
+    Nodes(engine).add(names, names.node, "control-plane")
+    members = {f"{names.node}{number}": [f"https://172.18.0.{number}:2380"] for number in (2, 3)}
+
+    def sh(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        if argv[-2] == "update":
+            body = json.loads(argv[-1])
+            assert members[body["ID"]] != body["peerURLs"], "updated once"
+            members[body["ID"]] = body["peerURLs"]
+        return 0, json.dumps({"members": [{"ID": id, "name": id, "peerURLs": urls} for id, urls in members.items()]})
+
+    engine.programs["sh"] = sh
+    return members
 
 
-def stop(engine: FakeEngine) -> None:
-    """Stop all containers; nodes keep a file with the address that they had."""
-    for box in engine.boxes.values():
-        if "balancer" not in box.spec.name:
-            said = f'KUBELET_KUBEADM_ARGS="--node-ip={box.address},fd00::2 --provider-id=kind://docker/demo/x"\n'
-            box.files[FLAGS] = said.encode()
-        box.running = False
+def test_etcd_peers_are_named_once(engine: FakeEngine, names: Names, members: dict[str, list[str]]) -> None:
+    name_peers(engine, names.node)
+    name_peers(engine, names.node)
+    assert members == {name: [f"https://{name}:2380"] for name in members}
 
 
-PLANES = [("balancer", "b", "a"), ("b", "balancer", "a"), ("b", "a", "balancer")]
-
-
-@pytest.mark.parametrize("made", [("b", "node", "a"), *PLANES])
-def test_nodes_that_start_in_this_order_keep_their_addresses(
-    engine: FakeEngine, names: Names, made: tuple[str, ...]
-) -> None:
-    nodes = Nodes(engine)
-    for name in made:
-        nodes.add(names, name)
-    before = addresses(engine)
-    stop(engine)
-    for name in by_address(engine, NETWORK, sorted(made)):
-        engine.start(name)
-    assert addresses(engine) == before
-
-
-@pytest.mark.parametrize("said", [b"", b"--node-ip=999.1", b"--node-ip=", b"\xff"])
-def test_node_without_a_recorded_address_starts(engine: FakeEngine, names: Names, said: bytes) -> None:
-    nodes = Nodes(engine)
-    nodes.add(names, "node")
-    nodes.add(names, "worker")
-    stop(engine)
-    engine.boxes["worker"].files[FLAGS] = said
-    assert sorted(by_address(engine, NETWORK, ("node", "worker"))) == ["node", "worker"]
+@pytest.mark.parametrize("said", ["", "W1127 slow\n{}", "{}", '{"members": [{"ID": "1", "peerURLs": []}]}', "[]"])
+def test_unreadable_list_of_etcd_members_is_an_error(engine: FakeEngine, names: Names, said: str) -> None:
+    Nodes(engine).add(names, names.node, "control-plane")
+    engine.programs["sh"] = lambda box, argv: (0, said)
+    with pytest.raises(SandboxError, match="are not known"):
+        name_peers(engine, names.node)
