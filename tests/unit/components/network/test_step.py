@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from sandbox.names import LABEL, OWNER, Home, Names
 from sandbox.plan import lifecycle
 from sandbox.plan.lifecycle import MustRebuild
 from sandbox.report import Silent
-from sandbox.step import State
+from sandbox.step import State, Status
 from tests.support.fakes import NETWORK, FakeEngine, NoWork
 
 IMAGE = "example.com/busybox:1"
@@ -33,8 +32,7 @@ def test_network_is_created_labelled_and_removed(bare: FakeEngine, names: Names)
     step = NetworkStep(bare, names)
     assert step.check().state is State.ABSENT and not step.undo()
     step.apply(NoWork())
-    assert step.check().state is State.READY
-    assert step.check().detail == bare.networks[NETWORK].subnet
+    assert step.check() == Status(State.READY, bare.networks[NETWORK].subnet)
     assert bare.networks[NETWORK].labels == {LABEL: "demo", OWNER: names.home.owner}
     assert bare.networks[NETWORK].lower
     assert step.undo()
@@ -70,7 +68,7 @@ def test_ipv6_is_enabled_unless_the_network_is_in_use(
     monkeypatch.setattr(output, "has_terminal", lambda: True)
     NetworkStep(bare, names).apply(NoWork())
     step = NetworkStep(bare, names, ipv6=True)
-    assert (step.check().state, step.check().detail) == (State.DRIFTED, "it has no IPv6")
+    assert step.check() == Status(State.DRIFTED, "it has no IPv6")
     bare.run(ContainerSpec(name="other", image=IMAGE, command=("sleep",), labels=names.labels, network=NETWORK))
     found = step.check()
     assert (found.state, found.loses) == (State.STALE, "everything in the cluster")
@@ -131,24 +129,11 @@ def test_of_two_concurrent_users_the_first_gets_the_name(names: Names, tmp_path:
     step = NetworkStep(engine, names)
     if killed:
         engine.create_network(NETWORK, names.labels)
-        assert (step.check().state, step.check().detail) == (State.DRIFTED, "there are several of this name")
+        assert step.check() == Status(State.DRIFTED, "there are several of this name")
     with pytest.raises(SandboxError) as caught:
         step.apply(NoWork())
     assert caught.value.id == "name-taken" and engine.spare is None
-    assert not step.undo() and NETWORK in engine.networks
-
-
-def test_down_removes_the_network_that_another_of_its_name_hid(names: Names, tmp_path: Path) -> None:
-    engine = Racing(Home(tmp_path / "theirs", tmp_path, tmp_path).sandbox("demo").labels)
+    del engine.networks[NETWORK]
     engine.create_network(NETWORK, names.labels)
-    assert not NetworkStep(engine, names).undo()
+    assert not step.undo()
     assert engine.spare is None and NETWORK in engine.networks
-
-
-def test_each_sandbox_has_a_network_and_a_range_of_its_own(bare: FakeEngine, names: Names) -> None:
-    other = names.home.sandbox("other")
-    for one in (names, other):
-        NetworkStep(bare, one, ipv6=True).apply(NoWork())
-    assert names.network != other.network
-    ranges = {IPv6Network(bare.networks[one.network].subnet6) for one in (names, other)}
-    assert len(ranges) == 2 and all(one.prefixlen == 64 and one.is_private for one in ranges)

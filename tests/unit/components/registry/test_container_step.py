@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,24 +24,10 @@ from tests.support.registry_simulator import Fault, Simulator
 IMAGE = UPSTREAM["registry"]
 
 
-class Crashing(FakeEngine):
-    """An engine whose containers end at once."""
-
-    def run(self, spec: ContainerSpec) -> None:
-        super().run(spec)
-        self.boxes[spec.name].running = False
-        self.boxes[spec.name].log = "panic: no space left\n"
-
-
 @pytest.fixture
 def step(engine: FakeEngine, names: Names, registry: Simulator) -> RegistryStep:
-    return RegistryStep(
-        engine=engine,
-        names=names,
-        image=IMAGE,
-        edge_image=UPSTREAM["haproxy"],
-        port=urlsplit(registry.url).port or 0,
-    )
+    port = urlsplit(registry.url).port or 0
+    return RegistryStep(engine=engine, names=names, image=IMAGE, edge_image=UPSTREAM["haproxy"], port=port)
 
 
 def test_registry_is_served_by_the_edge_with_data_in_a_volume(
@@ -124,11 +110,17 @@ def test_registry_stops_and_starts_and_its_port_stays(engine: FakeEngine, names:
     assert step.check().state is State.READY
 
 
-def test_registry_that_exits_is_an_error_with_its_last_lines(names: Names, step: RegistryStep) -> None:
-    engine = Crashing(IMAGE, step.edge_image)
-    engine.create_network(NETWORK, {})
+def test_registry_that_exits_is_an_error_with_its_last_lines(
+    engine: FakeEngine, step: RegistryStep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(spec: ContainerSpec) -> None:
+        FakeEngine.run(engine, spec)
+        engine.boxes[spec.name].running = False
+        engine.boxes[spec.name].log = "panic: no space left\n"
+
+    monkeypatch.setattr(engine, "run", run)
     with pytest.raises(SandboxError, match="the registry stopped") as caught:
-        replace(step, engine=engine).apply(NoWork())
+        step.apply(NoWork())
     assert "no space left" in caught.value.details
 
 
@@ -148,20 +140,6 @@ def test_registry_data_may_be_a_users_folder(engine: FakeEngine, step: RegistryS
     assert engine.boxes[step.names.registry].spec.user is None
 
 
-class Collecting:
-    """The registry's own program in its container, and how the container was set up when it ran."""
-
-    def __init__(self, engine: FakeEngine, status: int = 0) -> None:
-        self.ran: list[tuple[Sequence[str], bool]] = []
-        self._status = status
-        engine.programs["registry"] = self._run
-
-    def _run(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
-        read_only = "REGISTRY_STORAGE_MAINTENANCE_READONLY" in box.spec.environment
-        self.ran.append((argv[1:-1], read_only))
-        return self._status, "said\n"
-
-
 LISTED = f"""\
 find: {DATA}/docker: No such file or directory
 30 {DATA}/docker/registry/v2/repositories/a/b/_uploads/0123-4567/data
@@ -170,39 +148,40 @@ find: {DATA}/docker: No such file or directory
 """
 
 
-class OverData:
-    """Containers that run a script over the registry's data, and whether it accepted pushes meanwhile."""
+@pytest.fixture
+def ran(engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """What was run on the registry's data, in its container and another, and whether it accepted pushes meanwhile."""
+    ran: list[tuple[str, bool]] = []
 
-    def __init__(self, engine: FakeEngine, names: Names) -> None:
-        self.ran: list[tuple[str, bool]] = []
-        self._engine = engine
-        self._names = names
+    def note(command: str) -> None:
+        ran.append(
+            (command, "REGISTRY_STORAGE_MAINTENANCE_READONLY" not in engine.boxes[names.registry].spec.environment)
+        )
 
-    def __call__(self, _: object, image: str, script: str, *, volumes: Mapping[str, str], **__: object) -> Any:
-        assert (image, volumes) == ("busybox:1", {DATA: self._names.volume})
-        box = self._engine.boxes[self._names.registry]
-        self.ran.append((script, "REGISTRY_STORAGE_MAINTENANCE_READONLY" in box.spec.environment))
+    def registry(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        note(" ".join(argv[1:-1]))
+        return 0, "said\n"
+
+    def run_script(_: object, image: str, script: str, *, volumes: Mapping[str, str], **__: object) -> tuple[int, str]:
+        assert (image, volumes) == ("busybox:1", {DATA: names.volume})
+        note(script)
         return 0, LISTED
 
-
-@pytest.fixture
-def over_data(engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch) -> OverData:
-    ran = OverData(engine, names)
-    monkeypatch.setattr("sandbox.engine.container_copy.run_script", ran)
+    engine.programs["registry"] = registry
+    monkeypatch.setattr("sandbox.engine.container_copy.run_script", run_script)
     return ran
 
 
-def test_garbage_is_collected_while_pushes_are_refused(
-    engine: FakeEngine, step: RegistryStep, over_data: OverData
-) -> None:
+def test_garbage_is_collected_while_pushes_are_refused(step: RegistryStep, ran: list[tuple[str, bool]]) -> None:
     step.apply(NoWork())
-    program = Collecting(engine)
     assert step.leftovers("busybox:1") == {"0123-4567": 32, "abcdef": 5}
     assert step.garbage() == step.collect("busybox:1") == "said\n"
-    collect = ["garbage-collect", "--delete-untagged"]
-    assert program.ran == [([*collect, "--dry-run"], False), (collect, True)]
-    (listing, _), (removal, read_only) = over_data.ran
-    assert " rm " not in listing and " rm -rf " in removal and read_only
+    (listing, _), *collections, (removal, accepts_pushes) = ran
+    assert " rm " not in listing and " rm -rf " in removal and not accepts_pushes
+    assert collections == [
+        ("garbage-collect --delete-untagged --dry-run", True),
+        ("garbage-collect --delete-untagged", False),
+    ]
     assert step.check().state is State.READY
 
 
@@ -210,18 +189,12 @@ def test_failed_or_interrupted_collection_leaves_a_registry_for_pushes(
     engine: FakeEngine, step: RegistryStep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step.apply(NoWork())
-    Collecting(engine, status=1)
+    engine.programs["registry"] = lambda box, argv: (1, "said\n")
     with pytest.raises(SandboxError, match="garbage") as caught:
         step.collect("busybox:1")
     assert "said" in caught.value.details
     assert step.check().state is State.READY
-    waits = iter((Interrupted, None))
-
-    def wait(*_: object, **__: object) -> None:
-        if error := next(waits):
-            raise error
-
-    monkeypatch.setattr(container_step, "wait_until", wait)
+    monkeypatch.setattr(container_step, "wait_until", Mock(side_effect=[Interrupted, None]))
     with pytest.raises(Interrupted):
         step.collect("busybox:1")
     assert step.check().state is State.READY

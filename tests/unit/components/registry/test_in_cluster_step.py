@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -20,7 +21,7 @@ from sandbox.components.registry.in_cluster_step import (
 from sandbox.errors import SandboxError
 from sandbox.images import canary_image
 from sandbox.names import LABEL, Names
-from sandbox.step import State
+from sandbox.step import State, Status
 from tests.support.api_server import Admit, ApiServer, Refused
 from tests.support.controllers import Controllers
 from tests.support.fakes import NoWork
@@ -34,7 +35,6 @@ CLAIM = f"{SPACE}/persistentvolumeclaims/sandbox-registry"
 @pytest.fixture
 def server(server: ApiServer) -> ApiServer:
     server.objects = Controllers()
-    server.kinds["/api/v1"]["PersistentVolumeClaim"] = ("persistentvolumeclaims", True)
     server.admit = admitting("standard")
     return server
 
@@ -47,20 +47,14 @@ def registry_step(server: ApiServer, names: Names) -> InnerRegistryStep:
 def test_image_that_nodes_lack_comes_with_what_to_do(
     registry_step: InnerRegistryStep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise SandboxError("Deployment mine/sandbox-registry cannot start")
-
-    monkeypatch.setattr(in_cluster_step, "wait_ready", fail)
+    monkeypatch.setattr(in_cluster_step, "wait_ready", Mock(side_effect=SandboxError("it cannot start")))
     with pytest.raises(SandboxError) as caught:
         registry_step.apply(NoWork())
     assert "images: {source: upstream}" in caught.value.fix and "external: HOST" in caught.value.fix
 
 
 def admitting(storage_class: str | None) -> Admit:
-    """What a cluster adds to objects: a port to Services, and to claims its default class, if it has one.
-
-    With None it lets no claim in.
-    """
+    """What a cluster adds to objects: a port to Services, and to claims its default class; None lets no claim in."""
 
     def admit(manifest: dict[str, Any]) -> dict[str, Any]:
         if manifest["kind"] == "Service":
@@ -92,7 +86,7 @@ def test_in_cluster_registry_has_a_disk_and_a_password_for_pods(
 ) -> None:
     assert registry_step.check().state is State.ABSENT
     registry_step.apply(NoWork())
-    assert (registry_step.check().state, registry_step.check().detail) == (State.READY, "127.0.0.1:30500 on nodes")
+    assert registry_step.check() == Status(State.READY, "127.0.0.1:30500 on nodes")
     assert name_on_nodes(registry_step.place) == "127.0.0.1:30500"
     password, given = words(server)
     assert password == given and len(password) > 20
@@ -106,11 +100,11 @@ def test_in_cluster_registry_has_a_disk_and_a_password_for_pods(
     assert not registry_step.undo(), "it goes with its namespace's objects"
 
 
-@pytest.mark.parametrize("why", ["no class", "no right"])
+@pytest.mark.parametrize("storage_class", ["", None])
 def test_without_a_disk_its_data_is_in_its_pod_and_that_is_said(
-    registry_step: InnerRegistryStep, server: ApiServer, why: str
+    registry_step: InnerRegistryStep, server: ApiServer, storage_class: str | None
 ) -> None:
-    server.admit = admitting("" if why == "no class" else None)
+    server.admit = admitting(storage_class)
     registry_step.apply(NoWork())
     assert CLAIM not in server.objects and "emptyDir" in volume(server)
     assert registry_step.check().state is State.READY
@@ -129,8 +123,8 @@ def test_registry_of_another_user_is_refused_and_unchanged(registry_step: InnerR
 
 
 POD = f"{SPACE}/pods/sandbox-canary"
+IMAGE = f"127.0.0.1:30500/{canary_image.REPOSITORY}@{canary_image.document().digest}"
 HAS_PULLED = {"terminated": {"reason": "StartError"}}
-HAS_REFUSED = {"waiting": {"reason": "ErrImagePull", "message": "http: server gave HTTP response to HTTPS client"}}
 
 
 @pytest.fixture
@@ -163,15 +157,9 @@ def test_a_node_pulls_it_by_digest_and_that_is_written_down(
     # The pod of an earlier run that was interrupted.
     server.objects[POD] = {"kind": "Pod", "metadata": {"name": "sandbox-canary", "labels": {LABEL: "demo"}}}
     canary_step.apply(NoWork())
-    assert (canary_step.check().state, canary_step.check().detail) == (
-        State.READY,
-        "a node pulled from 127.0.0.1:30500",
-    )
+    assert canary_step.check() == Status(State.READY, "a node pulled from 127.0.0.1:30500")
     (pod,) = pods
-    assert (
-        pod["spec"]["containers"][0]["image"]
-        == f"127.0.0.1:30500/{canary_image.REPOSITORY}@{canary_image.document().digest}"
-    )
+    assert pod["spec"]["containers"][0]["image"] == IMAGE
     assert pod["spec"]["imagePullSecrets"] == [{"name": "sandbox-pull"}]
     assert (canary_image.REPOSITORY, canary_image.document().digest) in registry.manifests
     assert POD not in server.objects
@@ -185,7 +173,7 @@ def test_a_node_pulls_it_by_digest_and_that_is_written_down(
 @pytest.mark.parametrize(
     ("state", "reason"),
     [
-        ({"terminated": {"reason": "StartError"}}, None),
+        (HAS_PULLED, None),
         ({"waiting": {"reason": "RunContainerError"}}, None),
         ({"waiting": {"reason": "ErrImagePull", "message": "connection refused"}}, "connection refused"),
         ({"waiting": {"reason": "ContainerCreating"}}, "ContainerCreating"),
@@ -202,7 +190,7 @@ def test_refused_pull_is_an_error_with_message_and_alternatives(
     canary_step: InnerCanaryStep, server: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(in_cluster_step, "PULL_TIMEOUT", 0.2)
-    nodes(server, HAS_REFUSED)
+    nodes(server, {"waiting": {"reason": "ErrImagePull", "message": "server gave HTTP response to HTTPS client"}})
     with pytest.raises(SandboxError, match="cannot pull") as caught:
         canary_step.apply(NoWork())
     assert "gave HTTP response to HTTPS client" in caught.value.details

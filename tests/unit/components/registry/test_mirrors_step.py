@@ -11,11 +11,11 @@ import yaml
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.cluster import company_ca
 from sandbox.components.cluster.company_ca import CompanyCa
-from sandbox.components.registry.mirrors_step import MirrorsStep, upstream_urls
+from sandbox.components.registry.mirrors_step import MirrorsStep
 from sandbox.engine import ContainerSpec
 from sandbox.names import Names
 from sandbox.oci.credential import Credential
-from sandbox.step import State
+from sandbox.step import State, Status
 from tests.support.fakes import NETWORK, FakeEngine, NoWork
 from tests.support.trust_roots import stranger
 
@@ -49,7 +49,7 @@ def test_each_upstream_has_a_cache_unreachable_from_outside(
 ) -> None:
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert step.check() == Status(State.READY, "docker.io without an account; quay.io signed in as me")
     assert engine.boxes.keys() == {names.mirror("docker.io"), names.mirror("quay.io")}
     for box in engine.boxes.values():
         assert (box.spec.publish, box.spec.network) == ({}, NETWORK)
@@ -65,7 +65,6 @@ def test_account_is_in_private_files_and_nowhere_else(engine: FakeEngine, names:
     assert (box.files[place], box.modes[place]) == (file.read_bytes(), 0o600)
     assert all(SECRET not in repr(replace(box.spec, folders={})) for box in engine.boxes.values())
     assert SECRET not in repr(step) and SECRET not in step.check().detail
-    assert step.check().detail == "docker.io without an account; quay.io signed in as me"
 
 
 def test_each_mirror_trusts_the_company(engine: FakeEngine, names: Names, step: MirrorsStep, tmp_path: Path) -> None:
@@ -125,15 +124,6 @@ def test_down_keeps_what_was_pulled_unless_it_purges(engine: FakeEngine, names: 
     assert other.check().state is State.READY
 
 
-@pytest.mark.security(20)
-def test_a_login_of_the_user_s_is_not_given_to_pods(names: Names, step: MirrorsStep) -> None:
-    """`docker login` has an account for a mirrored registry → the mirror asks without it."""
-    bare = replace(step, lent=Accounts())
-    bare.apply(NoWork())
-    assert SECRET not in (names.mirrors / "quay.io" / "config.yml").read_text()
-    assert bare.check().detail == "docker.io without an account; quay.io without an account"
-
-
 def test_changed_account_recreates_one_cache_over_its_data(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
     step.apply(NoWork())
     volume, hub = engine.volumes[names.mirror("quay.io")], engine.boxes[names.mirror("docker.io")]
@@ -149,20 +139,14 @@ def test_changed_account_recreates_one_cache_over_its_data(engine: FakeEngine, n
     assert settings["proxy"] == {"remoteurl": "https://quay.io", "username": "me", "password": "it's: {odd}\\ #"}
 
 
+@pytest.mark.security(20)
 @pytest.mark.parametrize("account", [None, Credential(identity=SECRET), Credential("me", identity=SECRET)])
-def test_mirror_without_password_starts_without_its_upstream(
+def test_mirror_without_a_lent_password_asks_without_an_account(
     names: Names, step: MirrorsStep, account: Credential | None
 ) -> None:
+    """`docker login` has an account for a mirrored registry, and none is lent → the mirror asks without it."""
     bare = replace(step, upstreams=("quay.io",), lent=Accounts({"quay.io": account} if account else {}))
     bare.apply(NoWork())
     settings = yaml.safe_load((names.mirrors / "quay.io" / "config.yml").read_bytes())
     assert settings["proxy"] == {"remoteurl": "https://quay.io", "exec": {"command": "anonymous"}}
     assert bare.check().detail == "quay.io without an account"
-
-
-def test_upstream_urls_have_https_unless_http_is_written() -> None:
-    assert upstream_urls(["docker.io", "reg.office:5000", "http://reg.test"]) == {
-        "docker.io": "https://registry-1.docker.io",
-        "reg.office:5000": "https://reg.office:5000",
-        "reg.test": "http://reg.test",
-    }

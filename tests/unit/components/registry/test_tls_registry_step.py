@@ -8,17 +8,16 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.certificates.cluster_trust import ROOT
 from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.components.registry.node_config_step import TlsRegistryStep, tls_host_files
-from sandbox.engine import ContainerSpec
+from sandbox.components.registry.node_config_step import TlsRegistryStep
 from sandbox.errors import SandboxError
 from sandbox.names import INGRESS_PORT, Names
 from sandbox.step import State
-from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
+from tests.support.fakes import FakeContainer, FakeEngine, NoWork
 from tests.support.memory_nodes import Nodes
 
+HOSTS = ("hub.demo.localhost", "hub.demo.localhost:8443")
 HOSTS_FILE = PurePosixPath("/etc/hosts")
 TOML = PurePosixPath("/etc/containerd/certs.d/hub.demo.localhost:8443/hosts.toml")
 
@@ -33,18 +32,15 @@ def shell(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
 
 @pytest.fixture
 def node(engine: FakeEngine, names: Names) -> FakeContainer:
-    spec = ContainerSpec(name=names.node, image=UPSTREAM["node"], command=("init",), labels={}, network=NETWORK)
-    box = FakeContainer(spec, engine.images[UPSTREAM["node"]], read_only=False, files={HOSTS_FILE: b"::1\tlocalhost\n"})
-    engine.add(box)
+    node = Nodes(engine).add(names, names.node, "control-plane")
+    node.files[HOSTS_FILE] = b"::1\tlocalhost\n"
     engine.programs["sh"] = shell
-    return box
+    return node
 
 
 @pytest.fixture
 def step(engine: FakeEngine, names: Names, node: FakeContainer) -> TlsRegistryStep:
-    return TlsRegistryStep(
-        kind_provider.nodes(engine, names), ("hub.demo.localhost", "hub.demo.localhost:8443"), INGRESS_PORT
-    )
+    return TlsRegistryStep(kind_provider.nodes(engine, names), HOSTS, INGRESS_PORT)
 
 
 def test_the_node_knows_the_name_once_and_each_way_to_write_it(node: FakeContainer, step: TlsRegistryStep) -> None:
@@ -52,15 +48,17 @@ def test_the_node_knows_the_name_once_and_each_way_to_write_it(node: FakeContain
     step.apply(NoWork())
     assert step.check().state is State.READY
     assert node.files[HOSTS_FILE] == b"::1\tlocalhost\n127.0.0.1 hub.demo.localhost\n"
-    assert TOML in node.files
+    url = f"https://hub.demo.localhost:{INGRESS_PORT}"
+    said = tomllib.loads(node.files[TOML].decode())
+    assert said == {"server": url, "host": {url: {"capabilities": ["pull", "resolve"], "ca": str(ROOT)}}}
     assert not step.undo()
 
 
-def test_changed_files_are_put_right_on_every_node(engine: FakeEngine, names: Names, step: TlsRegistryStep) -> None:
-    del engine.boxes[names.node]
-    nodes = Nodes(engine)
-    node, worker = nodes.add(names, names.node, "control-plane"), nodes.add(names, f"{names.cluster}-worker")
-    node.files[HOSTS_FILE] = worker.files[HOSTS_FILE] = b""
+def test_changed_files_are_put_right_on_every_node(
+    engine: FakeEngine, names: Names, node: FakeContainer, step: TlsRegistryStep
+) -> None:
+    worker = Nodes(engine).add(names, f"{names.cluster}-worker")
+    worker.files[HOSTS_FILE] = b""
     step.apply(NoWork())
     before = node.files[TOML]
     node.files[TOML] = b"server = 'elsewhere'\n"
@@ -73,21 +71,8 @@ def test_changed_files_are_put_right_on_every_node(engine: FakeEngine, names: Na
     assert step.check().state is State.READY
 
 
-def test_node_without_hosts_file_is_reported(node: FakeContainer, step: TlsRegistryStep) -> None:
+def test_node_without_hosts_file_is_reported(engine: FakeEngine, step: TlsRegistryStep) -> None:
     step.apply(NoWork())
-    del node.files[HOSTS_FILE]
+    engine.programs["cat"] = lambda box, argv: (1, "cat: No such file or directory")
     with pytest.raises(SandboxError, match="/etc/hosts"):
         step.check()
-
-
-HOSTS = ("hub.demo.localhost", "hub.demo.localhost:8443", "other.demo.localhost:443")
-
-
-def test_names_are_pulled_from_the_ingress_port_with_the_root() -> None:
-    files = tls_host_files(HOSTS, INGRESS_PORT)
-    assert set(files) == {PurePosixPath(f"/etc/containerd/certs.d/{host}/hosts.toml") for host in HOSTS}
-    for path, content in files.items():
-        said = tomllib.loads(content.decode())
-        url = f"https://{path.parent.name.partition(':')[0]}:{INGRESS_PORT}"
-        assert said == {"server": url, "host": {url: {"capabilities": ["pull", "resolve"], "ca": str(ROOT)}}}
-        assert PurePosixPath(said["host"][url]["ca"]).is_absolute()
