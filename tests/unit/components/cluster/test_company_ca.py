@@ -13,19 +13,6 @@ from sandbox.errors import UsageError
 from sandbox.names import Names
 from tests.support.trust_roots import stranger
 
-ADDED = "usr/local/share/ca-certificates"
-
-
-@pytest.fixture
-def company() -> bytes:
-    return stranger("Acme")
-
-
-def test_of_a_file_only_certificates_are_taken(tmp_path: Path, company: bytes) -> None:
-    file = tmp_path / "company.pem"
-    file.write_bytes(b"Subject: CN=Acme\r\n" + company.replace(b"\n", b"\r\n") + b"\n" + company)
-    assert CompanyCa(file).pem == company
-
 
 @pytest.mark.parametrize(
     ("content", "word"),
@@ -46,11 +33,11 @@ def test_a_file_that_is_no_ca_is_refused(tmp_path: Path, content: bytes | None, 
         _ = CompanyCa(Path("/dev/zero")).pem
 
 
-def test_certificates_of_the_administrator_are_taken(tmp_path: Path, company: bytes, names: Names) -> None:
-    folder = tmp_path / ADDED
+def test_certificates_of_the_administrator_are_taken_once(tmp_path: Path, names: Names) -> None:
+    company, folder = stranger("Acme"), tmp_path / "usr/local/share/ca-certificates"
     folder.mkdir(parents=True)
     assert CompanyCa("auto", tmp_path).pem == b""
-    (folder / "acme.crt").write_bytes(company)
+    (folder / "acme.crt").write_bytes(b"Subject: CN=Acme\r\n" + company.replace(b"\n", b"\r\n") + b"\n" + company)
     (folder / "broken.crt").write_bytes(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     (folder / "notes.txt").write_bytes(company)
     keystore = Keystore(names.keys)

@@ -12,7 +12,7 @@ from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.cluster.pod_proxy import PodProxyStep, Proxied
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.names import Names
-from sandbox.step import State
+from sandbox.step import State, Status
 from tests.support.api_server import ApiServer
 from tests.support.fakes import FakeEngine, NoWork
 
@@ -32,39 +32,16 @@ def test_the_unit_has_the_variables_and_no_others() -> None:
         'Environment="NO_PROXY=a,b"',
         "UnsetEnvironment=HTTP_PROXY http_proxy https_proxy no_proxy",
     ]
-    assert pod_proxy.drop_in({}).splitlines() == [
-        "[Service]",
-        "UnsetEnvironment=HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy",
-    ]
     output = "".join(f"{name}={value}\n" for name, value in VARIABLES.items()) + "MY_PROXY=x\n"
     assert pod_proxy.read_shown(output) == VARIABLES and pod_proxy.read_shown("") == {}
 
 
-def test_the_policy_is_for_pods_of_namespaces_that_ask() -> None:
-    made, binding = pod_proxy.policy(VARIABLES)
-    constraints = made["spec"]["matchConstraints"]
-    assert constraints["namespaceSelector"] == {"matchLabels": {"sandbox.dev/proxy": "true"}}
-    (variable,) = made["spec"]["variables"]
-    both = {**VARIABLES, "https_proxy": VARIABLES["HTTPS_PROXY"], "no_proxy": VARIABLES["NO_PROXY"]}
-    assert json.loads(variable["expression"]) == both
-    assert binding["spec"]["policyName"] == made["metadata"]["name"]
-
-
 @pytest.fixture
-def proxied(engine: FakeEngine, names: Names) -> Proxied:
-    return Proxied(
-        engine=engine,
-        nodes=kind_provider.nodes(engine, names),
-        names=names,
-        domain="demo.localhost",
-        proxies=Proxies(https=SECRET, direct=(".corp",)),
-    )
-
-
-@pytest.fixture
-def step(names: Names, server: ApiServer, proxied: Proxied) -> PodProxyStep:
+def step(engine: FakeEngine, names: Names, server: ApiServer) -> PodProxyStep:
     server.kinds[f"/apis/{pod_proxy.API}"] = dict(KINDS)
-    return PodProxyStep(names, proxied)
+    nodes, proxies = kind_provider.nodes(engine, names), Proxies(https=SECRET, direct=(".corp",))
+    domain = "demo.localhost"
+    return PodProxyStep(names, Proxied(engine=engine, nodes=nodes, names=names, domain=domain, proxies=proxies))
 
 
 def without(step: PodProxyStep) -> PodProxyStep:
@@ -76,6 +53,10 @@ def test_a_policy_comes_changes_and_goes_with_the_proxy(server: ApiServer, step:
     assert {step.names.node, step.names.registry, "172.30.0.0/16", ".demo.localhost", ".corp"} <= spared
     assert step.check().state is State.DRIFTED
     step.apply(NoWork())
+    spec = server.objects[POLICY]["spec"]
+    assert spec["matchConstraints"]["namespaceSelector"] == {"matchLabels": {"sandbox.dev/proxy": "true"}}
+    values = json.loads(spec["variables"][0]["expression"])
+    assert (values["HTTPS_PROXY"], values["https_proxy"]) == (SECRET, SECRET)
     ready = step.check()
     assert ready.state is State.READY and "proxy.example.com" in ready.detail and "secret" not in ready.detail
     other = replace(step, proxied=replace(step.proxied, proxies=Proxies(http="http://other:1")))
@@ -83,7 +64,7 @@ def test_a_policy_comes_changes_and_goes_with_the_proxy(server: ApiServer, step:
     assert without(step).check().state is State.DRIFTED
     without(step).apply(NoWork())
     assert POLICY not in server.objects
-    assert (without(step).check().state, without(step).check().detail) == (State.READY, "none")
+    assert without(step).check() == Status(State.READY, "none")
     assert not step.undo()
 
 
