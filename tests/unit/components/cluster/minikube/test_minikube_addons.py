@@ -16,7 +16,7 @@ from sandbox.components.cluster.minikube.provider import PROFILE, ROLE, nodes
 from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Names
-from sandbox.step import State
+from sandbox.step import State, Status
 from sandbox.system.process import ToolFailed
 from sandbox.system.wait import WaitTimeout
 from tests.support.api_server import ApiServer
@@ -78,7 +78,6 @@ class Playing(Minikube):
 
 @pytest.fixture
 def world(server: ApiServer, engine: FakeEngine) -> World:
-    server.kinds["/apis/apps/v1"]["DaemonSet"] = ("daemonsets", True)
     made = World(server)
     engine.create_network("p", {})
     spec = ContainerSpec(name="p", image="node", command=(), labels={PROFILE: "p", ROLE: ""}, network="p")
@@ -87,8 +86,11 @@ def world(server: ApiServer, engine: FakeEngine) -> World:
     return made
 
 
+MakeStep = Callable[..., MinikubeAddonsStep]
+
+
 @pytest.fixture
-def step(world: World, names: Names, engine: FakeEngine) -> Callable[..., MinikubeAddonsStep]:
+def step(world: World, names: Names, engine: FakeEngine) -> MakeStep:
     def step(*uses: WantedAddon) -> MinikubeAddonsStep:
         minikube = Playing(Path("/minikube"), "p", world)
         return MinikubeAddonsStep(minikube=minikube, names=names, nodes=nodes(engine, "p"), uses=uses)
@@ -96,20 +98,18 @@ def step(world: World, names: Names, engine: FakeEngine) -> Callable[..., Miniku
     return step
 
 
-def test_addon_is_enabled_with_its_images_and_recorded(step: Callable[..., MinikubeAddonsStep], world: World) -> None:
+def test_addon_is_enabled_with_its_images_and_recorded(step: MakeStep, world: World) -> None:
     made = step(WantedAddon("dashboard", {"registries": "A=localhost:5001", "images": "A=creds:1"}))
-    assert (made.check().state, made.check().detail) == (State.ABSENT, "dashboard is off")
+    assert made.check() == Status(State.ABSENT, "dashboard is off")
     made.apply(NoWork())
     assert world.calls == ["enable dashboard --images=A=creds:1 --registries=A=localhost:5001"]
     assert world.pulled == ["localhost:5001/creds:1"]
-    assert (made.check().state, made.check().detail) == (State.READY, "dashboard")
+    assert made.check() == Status(State.READY, "dashboard")
     world.server.objects[CONTROLLER]["status"] = {}
     assert made.check().state is State.DRIFTED
 
 
-def test_addon_that_does_not_start_is_reported(
-    step: Callable[..., MinikubeAddonsStep], world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_addon_that_does_not_start_is_reported(step: MakeStep, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minikube_addons, "TIMEOUT", 0.0)
     world.ready = 0
     with pytest.raises(WaitTimeout) as caught:
@@ -119,9 +119,7 @@ def test_addon_that_does_not_start_is_reported(
         step(WantedAddon("ingress")).apply(NoWork())
 
 
-def test_addon_with_missing_images_is_not_enabled_and_named(
-    step: Callable[..., MinikubeAddonsStep], world: World
-) -> None:
+def test_addon_with_missing_images_is_not_enabled_and_named(step: MakeStep, world: World) -> None:
     said = r"""msg="pulling: failed to resolve \"x.example/a:1\": failed to do request: Head \"https://x\": """
     world.pulls = {"x.example/a:1": (1, f'began\n{said}dial tcp: lookup x.example: no such host"\n')}
     with pytest.raises(SandboxError, match="cannot pull 1 image of minikube's addon 'dashboard'") as caught:
@@ -137,18 +135,18 @@ def test_addon_with_missing_images_is_not_enabled_and_named(
     assert world.calls == ["enable dashboard"]
 
 
-def test_addons_of_an_earlier_spec_go_and_users_own_stay(step: Callable[..., MinikubeAddonsStep], world: World) -> None:
+def test_addons_of_an_earlier_spec_go_and_users_own_stay(step: MakeStep, world: World) -> None:
     step(WantedAddon("dashboard"), WantedAddon("olm")).apply(NoWork())
     none = step()
     disused = MinikubeDisusedStep(none.minikube, none.names, ("olm",))
     assert replace(disused, used=("olm", "dashboard")).check().state is State.READY
-    assert (disused.check().state, disused.check().detail) == (State.DRIFTED, "no longer in the spec: dashboard")
+    assert disused.check() == Status(State.DRIFTED, "no longer in the spec: dashboard")
     disused.apply(NoWork())
     assert (disused.check().state, none.check().detail) == (State.READY, "none")
     assert world.on == {"ingress": False, "dashboard": False, "olm": True}
     replace(none, asked=(WantedAddon("dashboard"),)).apply(NoWork())
     assert world.server.objects[RECORD]["data"] == {"dashboard": "command"}
-    assert (none.check().state, none.check().detail) == (State.READY, "dashboard")
+    assert none.check() == Status(State.READY, "dashboard")
     none.disable("dashboard")
     assert none.check().detail == "none"
 
@@ -162,7 +160,7 @@ def test_addons_of_an_earlier_spec_go_and_users_own_stay(step: Callable[..., Min
     ],
 )
 def test_unsupported_addon_is_refused_with_a_fix(
-    step: Callable[..., MinikubeAddonsStep], world: World, use: WantedAddon, said: str, fix: str
+    step: MakeStep, world: World, use: WantedAddon, said: str, fix: str
 ) -> None:
     world.on["registry-creds"] = False
     with pytest.raises(UsageError, match=said) as caught:
