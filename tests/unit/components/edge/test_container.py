@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import PurePosixPath
 
@@ -28,30 +27,6 @@ def box(engine: FakeEngine, place: Home) -> EdgeContainer:
     box = EdgeContainer(engine, place)
     routes.save(box.folder, route("a"))
     return box
-
-
-@pytest.mark.parametrize(
-    ("uid", "rootless", "shares", "user"),
-    [
-        (1000, False, False, (1000, 100)),
-        (0, False, False, (65532, 65532)),
-        (1000, True, False, (0, 0)),
-        (1000, False, True, (0, 100)),
-    ],
-)
-def test_edge_user_can_read_the_users_keys(
-    box: EdgeContainer,
-    engine: FakeEngine,
-    monkeypatch: pytest.MonkeyPatch,
-    uid: int,
-    rootless: bool,
-    shares: bool,
-    user: tuple[int, int],
-) -> None:
-    monkeypatch.setattr(os, "getuid", lambda: uid)
-    monkeypatch.setattr(os, "getgid", lambda: 100)
-    engine.rootless, engine.shares = rootless, shares
-    assert box._user == user
 
 
 @pytest.mark.security(14, 17)
@@ -92,17 +67,6 @@ def test_where_its_socket_is_out_of_reach_it_gets_a_signal(box: EdgeContainer, e
     box.follow()
     assert engine.boxes[EDGE].signals == ["SIGUSR2"]
     assert box.is_current()
-
-
-def test_published_ports_are_tried_as_clients_use_them(
-    box: EdgeContainer, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """HAProxy waits for an HTTPS client to begin; a Service's port may have no Service yet."""
-    asked: dict[int, bool] = {}
-    monkeypatch.setattr(engine, "is_heard", lambda bind, *, waits: asked.setdefault(bind.port, waits) or True)
-    routes.save(box.folder, route("a", ports=(Port(5432, "shop/db:5432"),)))
-    box.start(IMAGE)
-    assert asked == {443: True, 5432: False}
 
 
 def test_an_edge_that_is_not_heard_here_is_an_error(box: EdgeContainer, engine: FakeEngine) -> None:

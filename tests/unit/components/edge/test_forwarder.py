@@ -63,22 +63,12 @@ def ask(port: int) -> str:
         return connection.recv(100).decode()
 
 
-def test_forward_is_run_until_no_route_needs_it(home: Home, tmp_path: Path) -> None:
-    port = publish(home, forward(tmp_path))
-    forwarder.wait(home, "demo")
-    assert forwarder.trouble(home, "demo") is None and ask(port).isdigit()
-    routes.REGISTRIES.remove(home.edge, "demo")
-    forwarder.follow(home)
-    with pytest.raises(ConnectionError):
-        ask(port)
-    assert not forwarder.log(home).exists()
-
-
 @pytest.mark.fault(58)
 def test_port_forward_restarts_at_its_port_after_its_pod_is_gone(home: Home, tmp_path: Path) -> None:
-    """The pod behind a port-forward goes → kubectl is run again for the next one, at the same port."""
+    """The pod behind a port-forward goes → kubectl is run again at the same port, until no route needs it."""
     port = publish(home, forward(tmp_path))
     forwarder.wait(home, "demo")
+    assert forwarder.trouble(home, "demo") is None
     first = ask(port)
     (tmp_path / "harm").touch()
     ask(port)
@@ -90,6 +80,11 @@ def test_port_forward_restarts_at_its_port_after_its_pod_is_gone(home: Home, tmp
             return str(error)
 
     wait_until(unchanged, what="another kubectl", timeout=20, pause=0.1)
+    routes.REGISTRIES.remove(home.edge, "demo")
+    forwarder.follow(home)
+    with pytest.raises(ConnectionError):
+        ask(port)
+    assert not forwarder.log(home).exists()
 
 
 def test_forward_that_is_refused_is_an_error_with_kubectls_words(

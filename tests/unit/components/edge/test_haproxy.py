@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.edge import haproxy, haproxy_admin, haproxy_http
+from sandbox.components.edge import haproxy, haproxy_admin, haproxy_http, listening
 from sandbox.components.edge.haproxy_admin import Server
 from sandbox.components.edge.listening import Place
 from sandbox.components.edge.route import Forward, Host, Port, RegistryRoute, Route
+from sandbox.engine import Bind
 
 
 def route(name: str, *hosts: Host, domain: str = "", aliases: tuple[str, ...] = ()) -> Route:
@@ -29,22 +30,13 @@ def lines(text: str) -> list[list[str]]:
     return [line.split() for line in text.splitlines()]
 
 
-def test_maps_route_each_domain_and_subdomain_to_its_backend() -> None:
-    files = render([route("a", domain="demo.test"), route("b", domain="deep.demo.test")])
-    # The first that fits wins, so the most specific has to come first.
-    assert files["hosts.map"].split() == [".deep.demo.test", "b", ".demo.test", "a"]
-    for name in "ab":
-        assert f"backend {name}\n" in files["haproxy.cfg"]
-        assert f"server node sandbox-{name}-control-plane:443 send-proxy-v2 " in files["haproxy.cfg"]
-
-
 @pytest.mark.parametrize(("host", "machine"), [(True, "127.0.0.1"), (False, "host.docker.internal")])
 def test_cluster_that_is_forwarded_is_reached_by_ports_of_this_machine(host: bool, machine: str) -> None:
     forwards = (
         Forward("ingress", "service/ingress", "443", "ns", "/kubeconfig"),
         Forward("shop/db:5432", "service/db", "5432", "shop", "/kubeconfig"),
     )
-    asked = replace(route("a"), upstream="", proxied=False, forwards=forwards, ports=(Port(5432, "shop/db:5432"),))
+    asked = replace(route("a"), upstream="", proxied=False, forwards=forwards, ports=(DB,))
     registry = Forward("registry", "deployment/registry", "5000", "ns", "/kubeconfig")
     text = render([asked], RegistryRoute("a", 5001, forward=registry), host=host)["haproxy.cfg"]
     servers = {line[1]: line[2:4] for line in lines(text) if line[:1] == ["server"]}
@@ -63,31 +55,6 @@ def test_registry_is_served_to_programs_of_this_machine_alone() -> None:
     assert any(line[-4:] == ["if", "!known", "or", "page"] and "403" in line for line in words)
 
 
-def test_hosts_of_their_own_are_passed_through_or_end_at_the_edge() -> None:
-    before = render([route("a", Host("x.test"))])
-    assert "ssl crt" not in before["haproxy.cfg"]
-    assert (before["certs.list"], before["terminate.map"]) == ("", "")
-    after = render([route("a", Host("one.test", terminate=True), Host("two.test", terminate=True), Host("x.test"))])
-    assert dict(lines(after["hosts.map"])) == {
-        ".a.sandbox.localhost": "a",
-        "^.one.test": haproxy_http.LOOP,
-        "^.two.test": haproxy_http.LOOP,
-        "^.x.test": "a",
-    }
-    assert dict(lines(after["terminate.map"])) == {"^.one.test": "a:http", "^.two.test": "a:http"}
-
-
-def test_host_outside_the_cluster_has_its_own_backend() -> None:
-    here, there = Host("a.test", terminate=True, to="localhost:3000"), Host("b.test", terminate=True, to="web.lan:80")
-    found = render([route("a", here, there)])
-    servers = [line[2] for line in lines(found["haproxy.cfg"]) if line[:2] == ["server", "outside"]]
-    assert servers == ["127.0.0.1:3000", "web.lan:80"]
-    elsewhere = lines(render([route("a", here)], host=False)["haproxy.cfg"])
-    assert [line[2] for line in elsewhere if line[:2] == ["server", "outside"]] == ["host.docker.internal:3000"]
-    assert dict(lines(found["terminate.map"])) == {"^.a.test": "to:a.test", "^.b.test": "to:b.test"}
-    assert found["certs.list"].split() == ["/etc/edge/keys/a.pem"]
-
-
 def test_every_route_is_listed_with_its_servers() -> None:
     host = Host("app.test", terminate=True, to="localhost:3000")
     servers = [Server(name, "node", "", "UP", "L4OK", 1, 2, 3, 4) for name in ("a", "to:app.test", "b")]
@@ -100,16 +67,31 @@ def test_every_route_is_listed_with_its_servers() -> None:
     ]
 
 
-def test_alias_of_an_outside_host_routes_there_too() -> None:
-    here, other = Host("x.a.test", terminate=True, to="localhost:1"), Host("b.test", terminate=True, to="localhost:2")
-    found = render([route("a", here, other, domain="a.test", aliases=("a.lan",))])
+def test_hosts_and_aliases_route_to_the_cluster_or_outside() -> None:
+    here, there = Host("x.a.test", terminate=True, to="localhost:3000"), Host("b.test", terminate=True, to="web.lan:80")
+    hosts = (here, there, Host("one.test", terminate=True), Host("passed.test"))
+    found = render([route("a", *hosts, domain="a.test", aliases=("a.lan",))])
+    ends = haproxy_http.LOOP
+    # The first that fits wins, so the most specific has to come first.
+    assert lines(found["hosts.map"]) == [
+        ["^.passed.test", "a"],
+        *(["^." + host, ends] for host in ("one.test", "x.a.test", "b.test")),
+        [".a.test", "a"],
+        [".a.lan", ends],
+    ]
     assert dict(lines(found["terminate.map"])) == {
         ".a.lan": "a:http",
+        "^.one.test": "a:http",
         "^.x.a.test": "to:x.a.test",
         "^.x.a.lan": "to:x.a.test",
         "^.b.test": "to:b.test",
     }
+    assert found["certs.list"].split() == ["/etc/edge/keys/a.pem"]
     assert found["haproxy.cfg"].count("replace-header Host") == 3, "for the ingress and for either server"
+    elsewhere = render([route("a", here, there)], host=False)
+    for files, machine in ((found, "127.0.0.1"), (elsewhere, "host.docker.internal")):
+        servers = [line[2] for line in lines(files["haproxy.cfg"]) if line[:2] == ["server", "outside"]]
+        assert servers == [f"{machine}:3000", "web.lan:80"]
 
 
 def test_edge_that_hangs_is_unreachable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,8 +104,43 @@ def test_edge_that_hangs_is_unreachable(tmp_path: Path, monkeypatch: pytest.Monk
             haproxy_admin.Control(Path("s")).ask("show proc")
 
 
-def test_port_of_another_program_is_an_error_that_names_it() -> None:
-    output = "[ALERT] Binding for frontend https: cannot bind socket (Address already in use) for [127.0.0.1:443]."
-    error = haproxy_admin.failure("the edge stopped", output)
-    assert (error.id, error.brief) == ("port-in-use", "127.0.0.1:443 is taken")
-    assert haproxy_admin.failure("the edge stopped", "[ALERT] parsing").id == "stopped"
+DB = Port(5432, "shop/db:5432")
+BOTH = Place(host=True, ipv6=True)
+ROUTE = Route(
+    "demo", "demo.test", "one", (("127.0.0.1", 443),), replicas=("two",), ports=(DB,), node_ports=((DB.to, 30123),)
+)
+
+
+def section(text: str, name: str) -> list[str]:
+    sections = (block.splitlines() for block in text.strip().split("\n\n"))
+    return next([line.strip() for line in lines] for first, *lines in sections if first == name)
+
+
+@pytest.mark.parametrize("proxy", [True, False])
+def test_port_leads_to_the_node_port_of_every_node(proxy: bool) -> None:
+    text = haproxy.render([replace(ROUTE, ports=(replace(DB, proxy=proxy),))], (), BOTH)["haproxy.cfg"]
+    assert section(text, "frontend tcp:demo:5432")[:2] == ["bind 127.0.0.1:5432", "bind [::1]:5432 v6only"]
+    servers = [line for line in section(text, "backend tcp:demo:5432") if line.startswith("server")]
+    assert [line.split()[1:3] for line in servers] == [["node", "one:30123"], ["node1", "two:30123"]]
+    # Some servers shut out clients that connect and say nothing.
+    assert not any("check" in line for line in servers)
+    assert all(("send-proxy-v2" in line) is proxy for line in servers)
+
+
+def test_host_of_tls_is_routed_to_its_service_by_name() -> None:
+    named = replace(ROUTE, ports=(replace(DB, port=443, host="db.demo.test"),))
+    files = haproxy.render([named], (), BOTH)
+    assert "^.db.demo.test tcp:demo:db.demo.test" in files["hosts.map"].splitlines()
+    backend = section(files["haproxy.cfg"], "backend tcp:demo:db.demo.test")
+    assert [line.split()[2] for line in backend if "server" in line] == ["one:30123", "two:30123"]
+    assert "frontend tcp:" not in files["haproxy.cfg"]
+
+
+def test_everywhere_has_every_address_and_loopbacks_are_not_opened_again() -> None:
+    everywhere = replace(ROUTE, listen=(("0.0.0.0", 443),), ports=())  # noqa: S104
+    frontends = listening.frontends((everywhere,), (), BOTH)
+    assert frontends == {listening.HTTPS: (Bind("0.0.0.0", 443), Bind("::1", 443))}  # noqa: S104
+    assert listening.published(frontends) == {
+        listening.PORT: (Bind("::1", 443),),
+        listening.OPEN_PORT: (Bind("0.0.0.0", 443),),  # noqa: S104
+    }

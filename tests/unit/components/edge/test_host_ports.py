@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -45,12 +44,6 @@ def service(**spec: Any) -> dict[str, Any]:
     ports = [{"name": "pg", "port": 5432, "targetPort": "pg"}, {"name": "udp", "port": 53, "protocol": "UDP"}]
     metadata = {"name": "db", "namespace": "shop"}
     return {"kind": "Service", "metadata": metadata, "spec": {"selector": {"app": "db"}, "ports": ports, **spec}}
-
-
-def put_endpoints(server: ApiServer, ends: Sequence[dict[str, Any]]) -> None:
-    labels = {"kubernetes.io/service-name": Target.parse(DB.to).name}
-    path = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/db-1"
-    server.objects[path] = {"metadata": {"name": "db-1", "labels": labels}, "endpoints": ends}
 
 
 @pytest.fixture
@@ -134,29 +127,18 @@ def test_endpoints_of_an_earlier_start_are_waited_for(
     monkeypatch.setattr(edge_steps, "TIMEOUT", 0.1)
     server.objects[THEIRS] = service()
     step.apply(NoWork())
-    ends: list[dict[str, Any]] = [{"addresses": ["10.244.0.5"], "targetRef": {"kind": "Pod", "name": "db-1"}}]
-    put_endpoints(server, ends)
+    end = {"addresses": ["10.244.0.5"], "targetRef": {"kind": "Pod", "name": "db-1"}}
+    labels = {"kubernetes.io/service-name": Target.parse(DB.to).name}
+    path = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/db-1"
+    server.objects[path] = {"metadata": {"name": "db-1", "labels": labels}, "endpoints": [end]}
     pod = {"metadata": {"name": "db-1", "namespace": "shop"}, "status": {"podIP": "10.244.0.3"}}
     server.objects["/api/v1/namespaces/shop/pods/db-1"] = pod
     assert step.check().detail == "the endpoints of shop/db:5432 are of an earlier start"
     with pytest.raises(WaitTimeout):
         step.apply(NoWork())
-    ends[0]["addresses"] = ["10.244.0.3"]
+    end["addresses"] = ["10.244.0.3"]
     step.apply(NoWork())
     assert step.check().state is State.READY
-
-
-def test_backend_counts_ready_pods(step: PortsStep, server: ApiServer) -> None:
-    cluster = Cluster(step.names.kubeconfig)
-    server.objects[THEIRS] = service()
-    assert ready_pods(cluster, DB.to) == (0, "not routed yet; run sandbox up")
-    ends: list[dict[str, Any]] = [
-        {"addresses": ["10.244.0.5"], "conditions": {"ready": True}},
-        {"addresses": ["10.244.0.6"], "conditions": {"ready": False}},
-        {"addresses": ["10.244.0.7"]},
-    ]
-    put_endpoints(server, ends)
-    assert ready_pods(cluster, DB.to) == (2, "2 pods ready")
 
 
 @pytest.mark.fault(92)

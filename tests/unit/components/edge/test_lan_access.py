@@ -33,10 +33,6 @@ def test_lan_names_are_those_the_ca_may_sign(names: Names) -> None:
     assert warning(found, spec()) == ""
 
 
-def test_a_process_ends_no_tls_and_so_has_no_other_names(names: Names) -> None:
-    assert access(spec(listen="192.168.1.5", run="process"), Keystore(names.keys)) == Access()
-
-
 @pytest.mark.parametrize(
     ("listen", "domains"),
     [("127.0.0.1", ()), ("::1", ()), ("192.168.1.5", (HERE,)), ("2001:db8::5", ())],

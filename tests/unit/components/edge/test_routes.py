@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.edge import routes
-from sandbox.components.edge.route import AddedRoute, Forward, Host, Port, RegistryRoute, Route
+from sandbox.components.edge.route import AddedRoute, Host, Port, Route
 from sandbox.errors import SandboxError, UsageError
 
 
@@ -55,7 +55,6 @@ def named(name: str, host: str) -> Route:
     ("mine", "theirs"),
     [
         (claims("a", "x.test"), claims("b", "x.test")),
-        (claims("a", "a.test", "shop.test"), claims("b", "b.test", "shop.test")),
         (claims("a", "a.test", "shop.b.test"), claims("b", "b.test")),
         (claims("a", "a.test"), claims("b", "b.test", "shop.a.test")),
         (claims("a", "a.test", alias="a.1.2.3.4.nip.io"), claims("b", "a.1.2.3.4.nip.io")),
@@ -83,47 +82,29 @@ def test_domains_may_be_nested_and_the_longer_one_has_a_host() -> None:
     outer, inner = claims("a", "x.test", "shop.x.test"), claims("b", "dev.x.test", "shop.dev.x.test", "free.test")
     routes.require_unclaimed(outer, [inner])
     routes.require_unclaimed(inner, [outer])
-    routes.require_unclaimed(outer, [claims("a", "x.test")])
 
 
-def test_ports_are_kept_with_what_a_command_added_first(tmp_path: Path) -> None:
+def test_ports_that_commands_added_replace_those_of_the_spec(tmp_path: Path) -> None:
     ports = (Port(5432, "shop/db:5432"), Port(6379, "shop/cache:6379"))
-    mine = replace(route("a"), ports=ports, node_ports=(("shop/cache:6379", 30123),))
-    routes.save(tmp_path, mine)
-    routes.ADDED_PORTS.save(tmp_path, (mine.name, Port(5432, "other/db:5432", proxy=True)))
+    routes.save(tmp_path, replace(route("a"), ports=ports))
+    routes.ADDED_PORTS.save(tmp_path, ("a", Port(5432, "other/db:5432", proxy=True)))
     routes.ADDED_PORTS.save(tmp_path, ("another", Port(7000, "x/y:7000")))
     (found,) = routes.load(tmp_path)
-    assert found.ports == mine.ports
-    assert found.every_port == (Port(6379, "shop/cache:6379"), Port(5432, "other/db:5432", proxy=True))
-    assert found.node_ports == (("shop/cache:6379", 30123),)
-    assert {(mine.listen[0][0], 5432), (mine.listen[0][0], 6379)} < found.takes
+    assert found.every_port == (ports[1], Port(5432, "other/db:5432", proxy=True))
+    assert {("127.0.0.1", 5432), ("127.0.0.1", 6379)} < found.takes
     routes.save(tmp_path, found)
-    routes.ADDED_PORTS.remove(tmp_path, f"{mine.name}.{5432}")
-    assert routes.load(tmp_path)[0].every_port == mine.ports
+    routes.ADDED_PORTS.remove(tmp_path, "a.5432")
+    assert routes.load(tmp_path)[0].every_port == ports
 
 
 def test_hosts_that_commands_added_replace_those_of_the_spec(tmp_path: Path) -> None:
     for host, sandbox in (("app.a.test", "a"), ("x.a.test", "a"), ("x.b.test", "b")):
         routes.ADDED_HOSTS.save(tmp_path, AddedRoute(host, sandbox, "localhost:3000"))
-    for _ in range(2):  # the second removal changes nothing
-        routes.ADDED_HOSTS.remove(tmp_path, "x.a.test")
+    routes.ADDED_HOSTS.remove(tmp_path, "x.a.test")
     routes.save(tmp_path, replace(route("a"), hosts=(Host("app.a.test"), Host("z.a.test", terminate=True))))
     (found,) = routes.load(tmp_path)
     added = Host("app.a.test", terminate=True, to="localhost:3000")
     assert found.every_host == (Host("z.a.test", terminate=True), added)
-    assert found.ending == ("app.a.test", "z.a.test")
     routes.save(tmp_path, found)
     routes.ADDED_HOSTS.remove(tmp_path, "app.a.test")
     assert routes.load(tmp_path)[0].every_host == found.hosts
-
-
-def test_port_of_a_registry_is_kept_until_it_is_removed(tmp_path: Path) -> None:
-    forward = Forward("registry", "deployment/r", "5000", "ns", "/kubeconfig")
-    kept = [RegistryRoute("a", 5001, "10.0.0.2:5000", ("a-registry",)), RegistryRoute("b", 5002, forward=forward)]
-    for item in kept:
-        routes.REGISTRIES.save(tmp_path, item)
-    assert list(routes.REGISTRIES.load(tmp_path)) == kept
-    assert [item.upstream for item in kept] == ["10.0.0.2:5000", f"127.0.0.1:{forward.local}"]
-    assert routes.forwards(tmp_path) == (forward,) and routes.forwards(tmp_path, "a") == ()
-    assert routes.REGISTRIES.remove(tmp_path, "a") and not routes.REGISTRIES.remove(tmp_path, "a")
-    assert routes.registry_of(tmp_path, "a") is None
