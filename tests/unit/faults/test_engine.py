@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -18,30 +17,15 @@ from tests.unit.cli.test_main import run
 ANSWER = b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: 2\r\n\r\nOK"
 
 
-@contextmanager
-def dying(path: Path, answers: int) -> Iterator[None]:
-    """A socket whose server answers some requests and then hangs up on everybody."""
-    with closing(socket.socket(socket.AF_UNIX)) as listener:
-        listener.bind(str(path))
-        listener.listen()
-        thread = threading.Thread(target=_serve, args=(listener, [ANSWER] * answers), daemon=True)
-        thread.start()
-        yield
-
-
-def _serve(listener: socket.socket, left: list[bytes]) -> None:
-    while True:
-        try:
-            connection, _ = listener.accept()
-        except OSError:
-            return
-        threading.Thread(target=_talk, args=(connection, left), daemon=True).start()
-
-
-def _talk(connection: socket.socket, left: list[bytes]) -> None:
-    with connection:
-        while connection.recv(65536) and left:
-            connection.sendall(left.pop())
+def serve(listener: socket.socket) -> None:
+    """Answer one request, and then hang up on everybody."""
+    answers = [ANSWER]
+    with suppress(OSError):
+        while True:
+            client, _ = listener.accept()
+            with client:
+                if answers and client.recv(65536):
+                    client.sendall(answers.pop())
 
 
 @pytest.fixture
@@ -67,7 +51,10 @@ def test_socket_without_permission_is_distinguished(monkeypatch: pytest.MonkeyPa
 @pytest.mark.fault(3)
 def test_engine_that_dies_during_a_call_is_reported_gone(path: Path, tmp_path: Path) -> None:
     """The engine answers once and then hangs up → "went away", and that the same command goes on from there."""
-    with dying(path, answers=1):
+    with closing(socket.socket(socket.AF_UNIX)) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
         found = run("list", "-o", "json", cwd=tmp_path)
     assert found.code == 1
     assert "error[engine-failed]: " in found.stderr and "went away" in found.stderr

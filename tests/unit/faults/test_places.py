@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from sandbox.system import files
 from tests.unit.cli.test_main import Ended, run
 
 
@@ -32,29 +31,24 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pyt
     assert looked.code == 4 and "nothing is logged" in looked.stderr  # 4: no engine, as ever in these tests
     made = run("down", cwd=tmp_path)
     assert made.code == 1 and "error[file]: " in made.stderr and f"{place}/sandbox" in made.stderr
-    assert "Traceback" not in looked.stderr + made.stderr
+    assert "free space there" in made.stderr and "Traceback" not in looked.stderr + made.stderr
 
 
 @pytest.mark.fault(52)
-def test_without_a_home_it_says_so_and_makes_none(tmp_path: Path) -> None:
+def test_without_a_home_it_says_so_and_makes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """HOME is not set and the user has no account → "set HOME"; no folder called ~ is left in this one."""
-    code = """
-import os, pwd
-for name in ("HOME", "XDG_STATE_HOME", "KUBECONFIG"):
-    del os.environ[name]
-pwd.getpwuid = lambda uid: {}[uid]
-from sandbox.cli import main
-main(["list"])
-"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and done.stderr.startswith("error[home]: there is no home folder\n")
+    for name in ("HOME", "XDG_STATE_HOME", "KUBECONFIG"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    ended = run("list", cwd=tmp_path)
+    assert ended.code == 2 and ended.stderr.startswith("error[home]: there is no home folder\n")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.fault(52)
 @pytest.mark.security(13)
 @pytest.mark.parametrize(
-    "words", ["status", "list", "down", "doctor archive", "doctor", "bundle build", "up --from {here}", "config show"]
+    "words", ["status", "list", "down", "doctor archive", "doctor", "bundle build", "up --from {here}"]
 )
 def test_sudo_leaves_nothing_of_root_s_in_a_user_s_home(
     tmp_path: Path, isolated_home: Path, monkeypatch: pytest.MonkeyPatch, words: str
@@ -73,9 +67,6 @@ def test_sudo_leaves_nothing_of_root_s_in_a_user_s_home(
     arguments = words.format(here=project).split()
     found = run(*arguments, cwd=tmp_path, before=lambda: setattr(os, "geteuid", lambda: 0))
     assert list(isolated_home.iterdir()) == []
-    if words == "config show":  # it makes no files anyway
-        assert found.code == 0
-        return
     assert found.code == 2 and "error[home]: sudo would" in found.stderr and "docker ann" in found.stderr
     assert "sudo -H" in found.stderr
 
@@ -86,21 +77,6 @@ def test_full_log_disk_does_not_stop_a_command(tmp_path: Path) -> None:
     found = sandbox("list", cwd=tmp_path, begin="ulimit -f 0; exec")  # files of the sandbox end at no bytes
     assert "no Docker Engine answers" in found.stderr
     assert "Traceback" not in found.stderr and "Logging error" not in found.stderr
-
-
-@pytest.mark.fault(16)
-def test_a_full_disk_is_named_and_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ENOSPC in the middle of a file → the file that was there is whole, and `df` is a word away."""
-
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    (tmp_path / "a").write_text("old")
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(Exception, match="No space left") as caught:
-        files.write_atomic(tmp_path / "a", b"new", mode=0o600)
-    assert (tmp_path / "a").read_text() == "old"
-    assert "free space" in getattr(caught.value, "fix", "")
 
 
 @pytest.mark.fault(53)
@@ -121,14 +97,6 @@ def test_odd_folders_and_files_are_fine(tmp_path: Path, name: str) -> None:
     (folder / "sandbox.yaml").write_text("name: 5\n")
     found = run("status", "-f", str(folder / "sandbox.yaml"), cwd=folder)
     assert found.code == 2 and f"{folder}/sandbox.yaml:1" in found.stderr
-
-
-@pytest.mark.fault(53)
-def test_a_path_that_is_no_text_is_fine(tmp_path: Path) -> None:
-    """A file name of bytes that are no UTF-8 → "no such file", no traceback."""
-    argv = [sys.executable.encode(), b"-m", b"sandbox", b"status", b"-f", b"\xff\xfe.yaml"]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, check=False)
-    assert done.returncode == 2 and b"no such file" in done.stderr and b"Traceback" not in done.stderr
 
 
 @pytest.mark.fault(66)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from operator import methodcaller
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 
 from sandbox.components.credentials.pod_logins import PodLogins
 from sandbox.components.edge import container
-from sandbox.components.edge.use import UseCounts
 from sandbox.errors import SandboxError
 from sandbox.names import Home
 from sandbox.plan.used_engine import UsedEngine
@@ -25,7 +23,6 @@ DAMAGED = {
     "cut": b'{"pid": 1',
     "zeros": b"\x00" * 80,
 }
-PROCESS = asdict(daemon.this())
 
 
 HARM: list[Callable[[Path], object]] = [Path.mkdir, *(methodcaller("write_bytes", data) for data in DAMAGED.values())]
@@ -39,12 +36,7 @@ def test_state_file_that_no_command_wrote_says_nothing(place: Home, harm: Callab
     names = place.sandbox("demo")
     for folder in (names.folder, place.edge):
         files.make_private_dir(folder)
-    for path in (
-        names.waker,
-        names.folder / RECORD,
-        names.engine,
-        place.edge / container.RECORD,
-    ):
+    for path in (names.waker, names.folder / RECORD, names.engine, place.edge / container.RECORD):
         harm(path)
     assert daemon.find(names.waker) is None
     assert Holder.read(names.folder) is None
@@ -60,5 +52,3 @@ def test_file_that_must_be_read_is_refused_if_odd(tmp_path: Path, harm: Callable
     harm(path)
     with pytest.raises(SandboxError, match=r"cannot be read"):
         PodLogins(path).read()
-    with pytest.raises((OSError, ValueError)):
-        UseCounts.read(path)
