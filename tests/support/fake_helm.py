@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -110,6 +111,12 @@ if command == "upgrade":
 if command == "uninstall":
     call("DELETE", f"/api/v1/namespaces/{options['--namespace']}/secrets/sh.helm.release.v1.{plain[0]}.v1")
 """
+
+
+def calls(asked: Path, command: str) -> list[list[str]]:
+    """Return the arguments of each call with the command, which is the first of them."""
+    lines = asked.read_text().splitlines() if asked.exists() else []
+    return [words for words in map(json.loads, lines) if words[0] == command]
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

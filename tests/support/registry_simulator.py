@@ -18,6 +18,7 @@ from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support import http_server
+from tests.support.images import OCI_MANIFEST, TestImage, digest_of
 from tests.support.token_server import TokenServer
 
 _NAME = r"[a-z0-9]+(?:[._/-][a-z0-9]+)*"
@@ -123,6 +124,15 @@ class Simulator:
 
     def forget(self) -> None:
         self.requests.clear()
+
+    def publish(self, image: TestImage, repository: str, tag: str) -> str:
+        """Have the tag stand for the image; return the image's digest."""
+        self.content |= image.files
+        self.links |= {(repository, digest) for digest in image.files}
+        digest = digest_of(image.manifest)
+        for name in (tag, digest):
+            self.manifests[repository, name] = (OCI_MANIFEST, digest)
+        return digest
 
     def manifest(self, repository: str, reference: str) -> Any:
         return json.loads(self.content[self.manifests[repository, reference][1]])

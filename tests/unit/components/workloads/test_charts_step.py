@@ -27,6 +27,7 @@ from sandbox.oci.reference import Target
 from sandbox.step import State, Status
 from tests.support import fake_helm
 from tests.support.api_server import ApiServer
+from tests.support.fake_helm import calls
 from tests.support.fakes import NoWork
 from tests.support.images import TestImage, layer
 from tests.support.registry_simulator import Simulator
@@ -88,10 +89,6 @@ def step(names: Names, server: ApiServer, chart: Chart, asked: Path, tmp_path: P
     return ChartsStep(names, (chart,), archives, images, Store(tmp_path / "bundle"), requires=())
 
 
-def calls(asked: Path, command: str) -> list[list[str]]:
-    return [words for words in map(json.loads, asked.read_text().splitlines()) if words[0] == command]
-
-
 def release_of(step: ChartsStep) -> Release | None:
     return Helm.find(step.store).release("web", "shop", step.names.kubeconfig)
 
@@ -110,20 +107,6 @@ def test_release_is_installed_once_and_upgraded_on_change(step: ChartsStep, aske
     assert step.check().state is State.READY
     chart.values[0].unlink()
     assert step.check() == Status(State.DRIFTED, CHANGED)
-
-
-@pytest.mark.security(17)
-def test_names_of_folders_and_values_are_no_options_of_helm(chart: Chart, asked: Path, tmp_path: Path) -> None:
-    """A folder called like an option that writes files, and values whose path has commas → a name, and one path."""
-    folder = chart.chart.rename(chart.chart.with_name("--output-dir=.."))
-    values = tmp_path / 'a,"b' / "values.yaml"
-    values.parent.mkdir()
-    values.write_text("{}")
-    Helm.find(Store(tmp_path)).render(chart.model_copy(update={"chart": folder, "values": (values,)}))
-    (words,) = calls(asked, "template")
-    assert words[-3:] == ["--", "--output-dir=..", str(folder)]
-    quoted = str(values).replace('"', '""')
-    assert f'--values="{quoted}"' in words
 
 
 def test_release_that_nothing_names_is_uninstalled(step: ChartsStep, asked: Path, names: Names) -> None:
@@ -210,21 +193,17 @@ def test_a_chart_waits_for_the_webhook_that_is_to_allow_it(
 def test_images_of_a_chart_are_those_of_images_yaml(
     step: ChartsStep, registry: Simulator, chart: Chart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def publish(number: int) -> str:
-        image = TestImage((layer(number),))
-        registry.content |= image.files
-        registry.manifests["shop/web", "dev"] = (image.descriptor()["mediaType"], image.descriptor()["digest"])
-        return str(image.descriptor()["digest"])
-
-    digest, brought = publish(1), (Brought(Target("shop/web", "dev"), built=True),)
+    first, second = (TestImage((layer(number),)) for number in (1, 2))
+    digest = registry.publish(first, "shop/web", "dev")
+    brought = (Brought(Target("shop/web", "dev"), built=True),)
     made = replace(step, images=ImageNames(prefix="localhost:5001", url=registry.url, brought=brought))
     made.apply(NoWork())
     release = release_of(step)
     assert release is not None and f"localhost:5001/shop/web:dev@{digest}" in release.manifest
     assert made.check().state is State.READY
-    publish(2)
+    registry.publish(second, "shop/web", "dev")
     assert made.check().detail == CHANGED
-    publish(1)
+    registry.publish(first, "shop/web", "dev")
     monkeypatch.chdir(chart.chart)
     (chart.chart / "yaml.py").write_text("raise SystemExit('a module of the project')")  # which is not imported
     made.apply(NoWork())
@@ -269,14 +248,9 @@ def config(name: str, hook: str = "") -> str:
 
 
 @pytest.fixture
-def charts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RenderedCharts:
-    fake_helm.install(tmp_path, monkeypatch)
-    templates = tmp_path / "web" / "templates"
-    templates.mkdir(parents=True)
-    (templates.parent / "Chart.yaml").write_text("apiVersion: v2\nname: web\nversion: 1.0.0\n")
-    (templates / "a.yaml").write_text(config("a"))
+def charts(chart: Chart, asked: Path, tmp_path: Path) -> RenderedCharts:
     return RenderedCharts(
-        charts=(Chart(chart=tmp_path / "web"),),
+        charts=(chart,),
         archives=ChartArchives(tmp_path / "kept"),
         store=Store(tmp_path / "bundle"),
         folder=tmp_path / "rendered",
@@ -288,20 +262,12 @@ def rendered(charts: RenderedCharts) -> list[str]:
     return [manifest["metadata"]["name"] for manifest in charts.objects()]
 
 
-def test_chart_is_rendered_once_until_it_changes(charts: RenderedCharts) -> None:
-    assert rendered(charts) == rendered(charts) == ["a"]
-    (line,) = charts.folder.with_name("asked").read_text().splitlines()
-    assert "--namespace=ann" in json.loads(line)
-    (charts.folder.with_name("web") / "templates" / "b.yaml").write_text(config("b"))
-    assert rendered(charts) == ["a", "b"]
+def test_chart_is_rendered_once_until_it_changes(charts: RenderedCharts, chart: Chart, asked: Path) -> None:
+    assert rendered(charts) == rendered(charts) == ["web", "tick"]
+    (words,) = calls(asked, "template")
+    assert "--namespace=ann" in words
+    more = config("a") + config("b", "pre-install,pre-upgrade") + config("c", "test") + config("d", "pre-delete, test")
+    (chart.chart / "templates" / "a.yaml").write_text(more)
+    assert rendered(charts) == ["a", "b", "web", "tick"], "a hook is applied if an installation runs it"
     (file,) = charts.folder.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600, "a Secret may be in it"
-
-
-@pytest.mark.parametrize(
-    ("hook", "applied"),
-    [("pre-install,pre-upgrade", True), ("post-upgrade", True), ("test", False), ("pre-delete, post-delete", False)],
-)
-def test_hook_is_applied_if_an_installation_runs_it(charts: RenderedCharts, hook: str, applied: bool) -> None:
-    (charts.folder.with_name("web") / "templates" / "b.yaml").write_text(config("b", hook))
-    assert rendered(charts) == (["a", "b"] if applied else ["a"])

@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.workloads.image_names import Brought, ImageNames, advice, bring_advice
+from sandbox.components.workloads.image_names import ImageNames, advice, bring_advice
 from sandbox.errors import SandboxError, UsageError
-from sandbox.oci import reference as references
-from sandbox.oci.reference import Target
 from tests.support.images import TestImage, layer
 from tests.support.registry_simulator import Simulator
 
@@ -48,29 +46,23 @@ def deployment(*images: str, policy: str | None = None) -> dict[str, Any]:
     ("written", "meant"),
     [
         ("frontend", "shop/frontend:dev"),
-        ("frontend:v1", "shop/frontend:dev"),
         ("gcr.io/google-samples/frontend:v1", "shop/frontend:dev"),
         ("shop/frontend:v3", "shop/frontend:dev"),
         ("localhost:5001/shop/frontend:dev", "shop/frontend:dev"),
         ("localhost:5001/shop/frontend", "shop/frontend:dev"),
-        ("localhost:5000/shop/frontend:dev", "shop/frontend:dev"),
         ("sandbox-demo-registry:5001/shop/frontend:dev", "shop/frontend:dev"),
         ("localhost:5001/shop/frontend:other", None),
         ("frontend@sha256:" + "a" * 64, None),
         ("redis", "shop/redis:dev"),
-        ("redis:7", None),
         ("acme/jobs:17", "worker:dev"),
         ("ghcr.io/acme/late:v2", "worker:dev"),
         ("ghcr.io/acme/late:v1", None),
-        ("worker:dev", "worker:dev"),
         ("ghcr.io/acme/worker:1", None),
         ("ghcr.io/acme/alone:1", None),
         ("nginx:1.27", "nginx:1.27"),
         ("docker.io/library/nginx:1.27", "nginx:1.27"),
         ("nginx:1.25", None),
-        ("nginx", None),
         ("gcr.io/team/api:1", "api:1"),
-        ("gcr.io/team/api:2", None),
         ("tool:dev", "tool:dev"),
         ("Not An Image", None),
     ],
@@ -90,27 +82,9 @@ def test_a_name_that_may_be_two_images_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def pushed(tmp_path: Path, registry: Simulator) -> ImageNames:
     """An image in the registry as shop/web:dev, which manifests may call ghcr.io/acme/web too."""
-    put(registry, 1)
-    text = (
-        "images: [{from: build, context: web, as: 'shop/web:dev'}]\nfields: {Rollout: [spec.items.image, spec.all]}\n"
-    )
+    registry.publish(TestImage((layer(1),)), "shop/web", "dev")
+    text = "images: [{from: build, context: web, as: 'shop/web:dev'}]\nfields: {Rollout: [spec.items.image, spec.all]}"
     return names(tmp_path, text, registry.url)
-
-
-def put(registry: Simulator, seed: int) -> str:
-    image = TestImage((layer(seed),))
-    media_type, digest = image.descriptor()["mediaType"], str(image.descriptor()["digest"])
-    registry.content |= image.files
-    registry.manifests["shop/web", "dev"] = (media_type, digest)
-    return digest
-
-
-def test_name_with_a_digest_means_an_image_of_that_digest_only() -> None:
-    name, other = (f"ghcr.io/acme/web:1@sha256:{digit * 64}" for digit in "ab")
-    image = Brought(Target("addons/web/acme/web", "1"), names=(references.parse(name),))
-    images = ImageNames(prefix="localhost:5001", url="", brought=(image,))
-    assert images.find(name) == image
-    assert images.find(other) is images.find("ghcr.io/acme/web:1") is None
 
 
 def test_image_is_written_with_its_present_digest(pushed: ImageNames, registry: Simulator) -> None:
@@ -121,7 +95,7 @@ def test_image_is_written_with_its_present_digest(pushed: ImageNames, registry: 
     assert (web["imagePullPolicy"], envoy["imagePullPolicy"], envoy["image"]) == ("IfNotPresent", "Never", "envoy:1")
     assert other == wanted[1] and wanted[0]["spec"]["template"]["spec"]["containers"][0]["image"].endswith("v1")
     assert pushed.written(wanted) == (first, other)
-    digest = put(registry, 2)
+    digest = registry.publish(TestImage((layer(2),)), "shop/web", "dev")
     changed = pushed.written(wanted)[0]["spec"]["template"]["spec"]["containers"][0]["image"]
     assert changed == f"localhost:5001/shop/web:dev@{digest}" != web["image"]
 

@@ -86,16 +86,9 @@ def test_remote_bases_are_not_fetched_unless_allowed(tmp_path: Path, text: str) 
 
 @needs_kubectl
 @pytest.mark.security(17)
-@pytest.mark.parametrize(
-    "text",
-    [
-        "patches: [{path: 'https://example.com/patch.yaml'}]",
-        "secretGenerator: [{name: a, files: ['key=https://example.com/key']}]",
-    ],
-)
-def test_files_of_urls_are_not_fetched_unless_allowed(project: Path, text: str) -> None:
+def test_files_of_urls_are_not_fetched_unless_allowed(project: Path) -> None:
     """A kustomization names a URL in another place → kustomize has no network, and the fix says how to allow it."""
-    (project / "base" / "kustomization.yaml").write_text(text + "\n")
+    (project / "base" / "kustomization.yaml").write_text("patches: [{path: 'https://example.com/patch.yaml'}]\n")
     with pytest.raises(BadFile, match="cannot be rendered") as caught:
         user_manifests.text(Kustomization(kustomize=project / "base"), store(project))
     assert "connection refused" in caught.value.details and "remote: true" in caught.value.fix
@@ -118,20 +111,11 @@ def test_unreadable_kustomization_is_named(tmp_path: Path, text: str, message: s
 
 
 @needs_kubectl
-@pytest.mark.parametrize(
-    ("file", "more", "message"),
-    [
-        ("kustomization.yaml", "patches: [{patch: '{'}]\n", "trouble configuring builtin PatchTransformer"),
-        ("map.yaml", "---\n" + MAP, "may not add resource with an already registered id"),
-        ("kustomization.yaml", "helmCharts: [{name: web, repo: 'https://example.com'}]\n", "--enable-helm"),
-    ],
-)
-def test_refusal_by_kustomize_is_shown(project: Path, file: str, more: str, message: str) -> None:
-    path = project / "base" / file
-    path.write_text(path.read_text() + more)
+def test_refusal_by_kustomize_is_shown(project: Path) -> None:
+    (project / "base" / "map.yaml").write_text(f"{MAP}---\n{MAP}")
     with pytest.raises(BadFile, match="cannot be rendered") as caught:
         user_manifests.load([Kustomization(kustomize=project / "base")], store(project))
-    assert message in caught.value.details
+    assert "may not add resource with an already registered id" in caught.value.details
 
 
 def test_missing_kubectl_has_a_fix(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
