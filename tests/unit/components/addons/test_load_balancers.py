@@ -44,11 +44,6 @@ def step(engine: FakeEngine, names: Names, server: ApiServer, monkeypatch: pytes
     return LoadBalancersStep(addon_manager(engine, names))
 
 
-def test_sandbox_without_such_services_has_no_metallb(step: LoadBalancersStep, server: ApiServer) -> None:
-    server.objects[SERVICE] = service(type="ClusterIP")
-    assert (step.check().state, step.check().detail) == (State.READY, "no Service waits for one")
-
-
 def test_first_waiting_service_brings_metallb_with_addresses_of_the_network(
     step: LoadBalancersStep, server: ApiServer, engine: FakeEngine, names: Names
 ) -> None:

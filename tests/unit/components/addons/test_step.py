@@ -106,12 +106,6 @@ def test_addon_is_applied_with_values_and_ready_once_pods_are(
     assert not step.undo()
 
 
-def test_image_on_the_node_is_not_loaded_again(step: AddonStep, node: FakeContainer, tmp_path: Path) -> None:
-    node.files[PurePosixPath("/images") / recipes()["busybox"].reference] = b""
-    assert up(step).state is State.READY
-    assert not (tmp_path / "kind.log").exists()
-
-
 def test_unbuilt_component_is_pulled_by_the_engine(
     step: AddonStep, engine: FakeEngine, server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,15 +146,6 @@ def test_earlier_objects_stay_when_the_addon_goes(step: AddonStep, server: ApiSe
     assert up(changed(step, uses=())).state is State.READY
     assert TEXT in server.objects
     assert APP not in server.objects and RECORD not in server.objects
-
-
-def test_addon_enabled_by_a_command_stays_until_removed(step: AddonStep, server: ApiServer, folder: Path) -> None:
-    bare = changed(step, uses=())
-    assert up(changed(bare, asked=(str(folder),))).state is State.READY
-    assert bare.check() == Status(State.READY, "mine")
-    bare.manager.remove(bare.manager.records()["mine"])
-    assert {APP, TEXT, RECORD} & server.objects.keys() == set()
-    assert bare.check() == Status(State.READY, "none")
 
 
 def test_a_killed_removal_is_finished_by_the_next_up(
