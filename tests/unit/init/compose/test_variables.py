@@ -22,7 +22,6 @@ from tests.support.project_folder import write
         ('${B:-{"a": {}}}', '{"a": {}}'),
         ("${A?needed} ${B:?needed}", "1 "),
         ("${A", "${A"),
-        ("$1 $ ${-}", "$1 $ ${-}"),
     ],
 )
 def test_variable_has_its_value_or_default(text: str, filled: str) -> None:
