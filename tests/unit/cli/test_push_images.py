@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,10 +27,12 @@ from sandbox.images.lockfile import Drift, Lock
 from sandbox.images.push import PushFailed
 from sandbox.images.verify import VerifyFailed
 from sandbox.names import OWNER, REGISTRY_PORT
+from sandbox.oci.client import Client
 from tests.support import in_process
 from tests.support.fakes import FakeEngine
-from tests.support.images import OCI_INDEX, OCI_MANIFEST, TestImage, digest_of, index, layer, write_layout
+from tests.support.images import TestImage, digest_of, index, layer, write_layout
 from tests.support.registry_simulator import Simulator
+from tests.unit.images.test_registry_content import place
 
 APP, TOOL = TestImage((layer(1), layer(2)), "app"), TestImage((layer(1),), "tool")
 WRITTEN = "written; it belongs in git"
@@ -79,26 +81,19 @@ def test_manifest_is_read_before_the_engine_is_asked(folder: Path, monkeypatch: 
 
 
 def test_images_are_pushed_locked_and_reported(folder: Path, registry: Simulator) -> None:
+    digests = {"app:1": digest_of(APP.manifest), "team/tool:1": digest_of(TOOL.manifest)}
     result = run(folder, registry, "-o", "json", "--verify")
     report = json.loads(result.stdout)
-    assert [(one["image"], one["action"], one["digest"]) for one in report["images"]] == [
-        ("app:1", "uploaded", digest_of(APP.manifest)),
-        ("team/tool:1", "uploaded", digest_of(TOOL.manifest)),
-    ]
+    assert {one["image"]: one["digest"] for one in report["images"]} == digests
+    assert {one["action"] for one in report["images"]} == {"uploaded"}
     unique = sum(map(len, {*APP.layers, *TOOL.layers, APP.config, TOOL.config}))
     assert (report["bytes"], report["unique_bytes"], report["ratio"]) == (unique, unique, 1.0)
     assert report["verified_bytes"] == unique
     assert "images.lock.yaml: written; it belongs in git" in result.stderr
-    assert {one.target: one.digest for one in lock_of(folder).images} == {
-        "app:1": digest_of(APP.manifest),
-        "team/tool:1": digest_of(TOOL.manifest),
-    }
+    assert {one.target: one.digest for one in lock_of(folder).images} == digests
     text = (folder / "images.lock.yaml").read_text()
     again = run(folder, registry)
-    assert again.stdout.splitlines() == [
-        f"app:1@{digest_of(APP.manifest)}",
-        f"team/tool:1@{digest_of(TOOL.manifest)}",
-    ]
+    assert again.stdout.splitlines() == [f"{image}@{digest}" for image, digest in digests.items()]
     assert "lock" not in again.stderr
     assert (folder / "images.lock.yaml").read_text() == text
     assert json.loads(run(folder, registry, "-o", "json").stdout)["ratio"] is None
@@ -121,34 +116,15 @@ def test_a_source_that_changed_changes_the_lock_and_says_so(folder: Path, regist
 
 
 def test_a_tag_of_another_registry_is_followed_only_when_asked(folder: Path, registry: Simulator) -> None:
-    with Simulator() as upstream:
-        name = f"{upstream.url.removeprefix('http://')}/org/app:1"
-        write(folder, f"- {name}")
-        publish(upstream, APP)
+    with Simulator() as upstream, Client(upstream.url) as client:
+        write(folder, f"- {urlsplit(upstream.url).netloc}/org/app:1")
+        old = place(client, "org/app", "1", b"old").digest
         run(folder, registry)
-        publish(upstream, TOOL)
-        for options in ((), ("--locked",)):
-            run(folder, registry, *options)
-            assert registry.manifests["org/app", "1"][1] == digest_of(APP.manifest)
-        result = run(folder, registry, "--update")
+        new = place(client, "org/app", "1", b"new").digest
+        for options, digest in (((), old), (("--locked",), old), (("--update",), new)):
+            result = run(folder, registry, *options)
+            assert registry.manifests["org/app", "1"][1] == digest
         assert "images.lock.yaml: org/app:1 changed" in result.stderr
-        assert registry.manifests["org/app", "1"][1] == digest_of(TOOL.manifest)
-
-
-def publish(upstream: Simulator, image: TestImage) -> None:
-    """Have another registry's tag name an index of this image and another platform's."""
-    other = TestImage((layer(9),), f"not {image.label}")
-    top = index(
-        image.descriptor(platform={"os": "linux", "architecture": "amd64"}),
-        other.descriptor(platform={"os": "linux", "architecture": "s390x"}),
-    )
-    for one in (image, other):
-        upstream.content |= one.files
-        upstream.links |= {("org/app", digest) for digest in one.files}
-        upstream.manifests["org/app", digest_of(one.manifest)] = (OCI_MANIFEST, digest_of(one.manifest))
-    upstream.content[digest_of(top)] = top
-    for tag in ("1", digest_of(top)):
-        upstream.manifests["org/app", tag] = (OCI_INDEX, digest_of(top))
 
 
 def test_failed_image_fails_the_command_after_the_others(folder: Path, registry: Simulator) -> None:
@@ -156,11 +132,8 @@ def test_failed_image_fails_the_command_after_the_others(folder: Path, registry:
     error, report = failing(folder, registry)
     assert isinstance(error, PushFailed)
     assert error.exit_code == 1 and error.reported
-    assert {one["image"]: one["action"] for one in report["images"]} == {
-        "app:1": "uploaded",
-        "team/tool:1": "uploaded",
-        "absent:1": "failed",
-    }
+    actions = [(one["image"], one["action"]) for one in report["images"]]
+    assert actions == [("absent:1", "failed"), ("app:1", "uploaded"), ("team/tool:1", "uploaded")]
     assert report["images"][0]["fix"]
     assert [one.target for one in lock_of(folder).images] == ["app:1", "team/tool:1"]
     error, report = failing(folder, registry, "--fail-fast")
@@ -235,21 +208,9 @@ def test_options_that_make_no_sense_together_are_refused(folder: Path, registry:
         run(folder, registry, "--locked")
 
 
-def test_progress_can_be_read_by_programs_or_be_absent(folder: Path, registry: Simulator) -> None:
-    *events, last = map(json.loads, run(folder, registry, "--progress", "json").stderr.splitlines())
-    assert (last["event"], last["detail"]) == ("note", f"{folder}/images.lock.yaml: {WRITTEN}")
-    assert {event["event"] for event in events} == {"began", "progress", "finished", "interrupted"}
-    assert {event["step"] for event in events if event["event"] == "finished"} == {"app:1", "team/tool:1"}
-    (folder / "images.lock.yaml").unlink()
-    assert run(folder, registry, "--progress", "quiet").stderr == ""
-    assert "✓ app:1" in run(folder, registry, "--progress", "plain").stderr
-
-
 @pytest.fixture
-def own(folder: Path, registry: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def own(folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a sandbox whose own registry the simulator is, in the current folder."""
-    for variable in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
-        monkeypatch.setenv(variable, str(tmp_path / "home"))
     monkeypatch.setattr(machine_plan, "registry_url", lambda spec: registry.url)
     (folder / "sandbox.yaml").write_text("name: own\npush: images.yaml\n")
     monkeypatch.chdir(folder)
@@ -296,9 +257,9 @@ def test_a_push_waits_for_a_collection_and_names_it(
     assert registry.tags == {"app:1", "team/tool:1"}
 
 
-def registry_of(name: str, registry: Simulator, *, owner: str | None, running: bool = True) -> FakeEngine:
-    """Return an engine on which the sandbox NAME of `owner`, or of this user, has the port of `registry`."""
-    names, port = context.home().sandbox(name), urlsplit(registry.url).port or 0
+def registry_of(name: str, port: int, *, owner: str | None = None, running: bool = True) -> FakeEngine:
+    """Return an engine on which the sandbox NAME of `owner`, or of this user, has a registry at `port`."""
+    names, publish = context.home().sandbox(name), {REGISTRY_PORT: (Bind("127.0.0.1", port),)}
     labels = {**names.labels, **({OWNER: owner} if owner else {})}
     engine = FakeEngine("registry:1")
     engine.create_network(names.network, labels)
@@ -309,20 +270,23 @@ def registry_of(name: str, registry: Simulator, *, owner: str | None, running: b
         labels=labels,
         network=names.network,
         address="172.20.0.9",
-        publish={REGISTRY_PORT: (Bind("127.0.0.1", port),)},
+        publish=publish,
     )
     engine.run(container)
     engine.boxes[names.registry].running = running
     return engine
 
 
-def pruning(folder: Path, *words: str) -> SandboxError:
-    """The error of a push that deletes tags, in a folder with a spec."""
+@pytest.fixture
+def port(folder: Path, registry: Simulator) -> int:
+    """The port of a registry with two tags, of which the manifest no longer names one."""
+    run(folder, registry)
     write(folder, LINES[1])
-    arguments = [str(folder / "images.yaml"), "-f", str(folder / "sandbox.yaml"), "--prune", "--yes", *words]
-    result = CliRunner().invoke(command, arguments, obj=False, standalone_mode=False)
-    assert isinstance(result.exception, SandboxError)
-    return result.exception
+    return urlsplit(registry.url).port or 0
+
+
+def prune(folder: Path, *words: str) -> Result:
+    return in_process.run(command, folder / "images.yaml", "-f", folder / "sandbox.yaml", "--prune", "--yes", *words)
 
 
 @pytest.mark.security(22)
@@ -330,12 +294,16 @@ def pruning(folder: Path, *words: str) -> SandboxError:
 @pytest.mark.parametrize("host", ["127.1", "172.20.0.9", "[::ffff:127.0.0.1]"])
 @pytest.mark.parametrize("named", ["--registry", "registry.external"])
 def test_no_registry_of_a_sandbox_is_pruned_as_an_external_one(
-    folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch, owner: str | None, host: str, named: str
+    folder: Path,
+    registry: Simulator,
+    port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: str | None,
+    host: str,
+    named: str,
 ) -> None:
     """--registry or `registry.external` leads to a sandbox's registry, by whatever name → nothing is deleted there."""
-    run(folder, registry)
-    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
-    engine, port = registry_of("victim", registry, owner=owner), urlsplit(registry.url).port
+    engine = registry_of("victim", port, owner=owner)
     monkeypatch.setattr(Engine, "connect", staticmethod(lambda: engine))
     with pytest.raises(UsageError, match="is the registry of a sandbox") as caught:
         registry_upkeep.require_no_sandbox(f"{host}:{port}")
@@ -343,35 +311,33 @@ def test_no_registry_of_a_sandbox_is_pruned_as_an_external_one(
     assert ("user bob" in caught.value.details) is (owner is not None)
     external = f"{{external: 'localhost:{port}'}}" if named == "registry.external" else "{}"
     (folder / "sandbox.yaml").write_text(f"name: demo\nregistry: {external}\n")
-    error = pruning(folder, *(("--registry", f"localhost:{port}") if named == "--registry" else ()))
-    assert isinstance(error, UsageError) and "is the registry of a sandbox" in error.brief
+    with pytest.raises(UsageError, match="is the registry of a sandbox"):
+        prune(folder, *(("--registry", f"localhost:{port}") if named == "--registry" else ()))
     assert registry.tags == {"app:1", "team/tool:1"}
 
 
 @pytest.mark.security(22)
 @pytest.mark.parametrize(
-    ("name", "owner", "running", "id"),
+    ("engine", "id"),
     [
-        ("other", None, True, "not-up"),
-        ("demo", "bob:4711:/home/bob/state", True, "name-taken"),
-        ("demo", None, False, "not-up"),
+        (lambda port: registry_of("other", port), "not-up"),
+        (lambda port: registry_of("demo", port, owner="bob:4711:/home/bob/state"), "name-taken"),
+        (lambda port: registry_of("demo", port, running=False), "not-up"),
     ],
     ids=["another sandbox's", "another user's", "ours, stopped"],
 )
 def test_a_port_alone_is_not_the_sandbox_s_registry(
     folder: Path,
     registry: Simulator,
+    port: int,
     monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    owner: str | None,
-    running: bool,
+    engine: Callable[[int], FakeEngine],
     id: str,
 ) -> None:
     """The spec's port leads to a registry that is not this sandbox's → nothing is pushed or deleted there."""
-    run(folder, registry)
-    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
-    engine = registry_of(name, registry, owner=owner, running=running)
-    monkeypatch.setattr(Engine, "connect", staticmethod(lambda: engine))
-    (folder / "sandbox.yaml").write_text(f"name: demo\nregistry: {{port: {urlsplit(registry.url).port}}}\n")
-    assert pruning(folder).id == id
+    monkeypatch.setattr(Engine, "connect", staticmethod(lambda: engine(port)))
+    (folder / "sandbox.yaml").write_text(f"name: demo\nregistry: {{port: {port}}}\n")
+    with pytest.raises(SandboxError) as caught:
+        prune(folder)
+    assert caught.value.id == id
     assert registry.tags == {"app:1", "team/tool:1"}
