@@ -66,7 +66,6 @@ def test_addons_are_listed_by_topic_with_size_and_url(monkeypatch: pytest.Monkey
 
 
 def test_enable_prints_the_url_and_how_to_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = addon_changes.Enabled("https://grafana.demo.test", ("user admin, password: kubectl …",))
-    monkeypatch.setattr(addon_changes, "enable", lambda *_: told)
-    ran = in_process.run(addons, "enable", "grafana")
-    assert ran.output.splitlines() == ["https://grafana.demo.test", "user admin, password: kubectl …"]
+    lines = ["https://grafana.demo.test", "user admin, password: kubectl …"]
+    monkeypatch.setattr(addon_changes, "enable", lambda *_: addon_changes.Enabled(lines[0], tuple(lines[1:])))
+    assert in_process.run(addons, "enable", "grafana").output.splitlines() == lines

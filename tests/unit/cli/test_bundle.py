@@ -54,9 +54,11 @@ def test_saved_bundle_has_the_same_identity_for_everyone(cache: Store, tmp_path:
 
 
 def test_lists_tell_what_is_here_and_what_is_in_a_file(cache: Store, tmp_path: Path) -> None:
-    run("save", tmp_path / "one.bundle")
-    here = {row["name"]: row["bytes"] for row in json.loads(run("list", "-o", "json").stdout)}
-    there = {row["name"]: row["bytes"] for row in json.loads(run("list", tmp_path / "one.bundle", "-o", "json").stdout)}
+    run("save", file := tmp_path / "one.bundle")
+    here, there = (
+        {row["name"]: row["bytes"] for row in json.loads(run("list", *words, "-o", "json").stdout)}
+        for words in ((), (file,))
+    )
     assert here.keys() == recipes().keys() and here["traefik"] is None
     assert there.keys() == {*NEEDED, "kubernetes", "metrics-server"}
     assert here["node"] == there["node"]

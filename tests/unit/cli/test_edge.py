@@ -61,7 +61,7 @@ def step(place: Home, monkeypatch: pytest.MonkeyPatch) -> EdgeStep:
     return step
 
 
-def test_a_host_is_added_listed_and_removed(step: EdgeStep, place: Home) -> None:
+def test_a_host_is_added_shown_and_removed(step: EdgeStep, place: Home) -> None:
     assert f"https://{APP}/ routes to localhost:3000" in run("route", "add", APP, "localhost:3000").output
     assert json.loads(run("route", "list", "-o", "json").output) == [
         {"host": APP, "sandbox": "demo", "to": "localhost:3000"}
@@ -70,6 +70,12 @@ def test_a_host_is_added_listed_and_removed(step: EdgeStep, place: Home) -> None
     assert routes.read_key(place.edge, "demo")
     assert step.check().state is State.READY
     assert f"{APP} → localhost:3000" in run("route", "list").output
+    told = json.loads(run("status", "-o", "json").output)
+    assert (told["running"], told["ports"]) == (True, [{"address": "127.0.0.1", "port": 443}])
+    ways = {way["host"]: way for way in told["routes"]}
+    assert (ways[f"*.{DOMAIN}"]["mode"], ways[APP]["upstreams"]) == ("passthrough", ["localhost:3000"])
+    text = run("status")
+    assert f"{APP} → localhost:3000" in text.output and "health and statistics are unknown" in text.stderr
     run("route", "remove", APP)
     assert routes.ADDED_HOSTS.load(place.edge) == ()
     assert routes.read_key(place.edge, "demo") is None
@@ -83,10 +89,8 @@ def test_a_host_is_added_listed_and_removed(step: EdgeStep, place: Home) -> None
         (("app.elsewhere.test", "localhost:1", "-n", "none"), "no sandbox is up for none"),
         ((f"app.other.{DOMAIN}", "localhost:3000", "-n", "demo"), "belongs to the sandbox 'other'"),
         (("app.elsewhere.test", "localhost:1", "-n", "demo"), "may not vouch for app.elsewhere.test"),
-        ((APP, "3000"), "must be HOST:PORT"),
         ((APP, "localhost:70000"), "must have a port from 1 to 65535"),
         (("../x", "localhost:1"), "must be one exact host name"),
-        (("*.demo.test", "localhost:1"), "must be one exact host name"),
     ],
 )
 def test_unservable_route_is_refused_and_not_kept(
@@ -103,27 +107,11 @@ def test_unservable_route_is_refused_and_not_kept(
 
 def test_a_host_waits_for_an_edge_that_does_not_run(step: EdgeStep, place: Home) -> None:
     step.engine.signal(EDGE, "SIGKILL")
+    assert run("status").return_value == 1
     assert "`sandbox up` starts it" in run("route", "add", APP, "localhost:3000").stderr
     assert [one.host for one in routes.ADDED_HOSTS.load(place.edge)] == [APP]
     step.apply(NoWork())
     assert step.check().state is State.READY
-
-
-def test_status_tells_ports_and_ways(step: EdgeStep) -> None:
-    run("route", "add", APP, "localhost:3000")
-    result = run("status", "-o", "json")
-    assert result.return_value == 0
-    told = json.loads(result.output)
-    assert told["running"]
-    assert told["ports"] == [{"address": address, "port": 443} for address in ("127.0.0.1",)]
-    ways = {way["host"]: way for way in told["routes"]}
-    assert ways[f"*.{DOMAIN}"]["mode"] == "passthrough"
-    assert ways[APP]["upstreams"] == ["localhost:3000"]
-    text = run("status")
-    assert f"{APP} → localhost:3000" in text.output
-    assert "health and statistics are unknown" in text.stderr
-    step.engine.signal(EDGE, "SIGKILL")
-    assert run("status").return_value == 1
 
 
 def test_a_url_is_for_this_machine_unless_others_may_come_in(step: EdgeStep, place: Home) -> None:
@@ -200,14 +188,13 @@ def test_port_waits_for_a_cluster_that_does_not_answer(step: EdgeStep, place: Ho
 @pytest.mark.parametrize(
     ("words", "brief"),
     [
-        (("7000", "db"), "must be NAMESPACE/SERVICE"),
         (("auto", "shop/later"), "because the port of this machine is auto"),
         (("443", "shop/db:5432"), "has port 443 already"),
         (("7000", "shop/db", "-n", "none"), "there is no sandbox 'none'"),
     ],
 )
 def test_port_that_cannot_be_is_refused(step: EdgeStep, place: Home, words: tuple[str, ...], brief: str) -> None:
-    with pytest.raises((UsageError, click.BadParameter), match=brief):
+    with pytest.raises(UsageError, match=brief):
         run("port", "add", *words)
     with closing(socket.create_server(("127.0.0.1", 0))) as server, pytest.raises(PortTaken) as caught:
         run("port", "add", str(server.getsockname()[1]), "shop/db:5432")
@@ -217,18 +204,11 @@ def test_port_that_cannot_be_is_refused(step: EdgeStep, place: Home, words: tupl
         run("port", "remove", "7000")
 
 
-def node_of(step: EdgeStep) -> FakeEngine:
-    """The engine, on which the sandbox has a node now."""
-    engine = step.engine
+def test_places_of_a_service_are_shown_and_printed(step: EdgeStep, cluster: ApiServer) -> None:
+    port, engine, image = free_port(), step.engine, UPSTREAM["haproxy"]
     assert isinstance(engine, FakeEngine)
-    image = UPSTREAM["haproxy"]
     spec = ContainerSpec(name=step.names.node, image=image, command=("x",), labels={}, network=NETWORK)
     engine.add(FakeContainer(spec, engine.images[image], read_only=False))
-    return engine
-
-
-def test_places_of_a_service_are_shown_and_printed(step: EdgeStep, cluster: ApiServer) -> None:
-    port, engine = free_port(), node_of(step)
     with pytest.raises(UsageError, match="no way to the Service shop/db"):
         run("url", "shop/db", "-n", "demo")
     run("port", "add", str(port), "shop/db:5432")
@@ -297,6 +277,7 @@ def test_edge_of_a_forwarded_cluster_is_shown(place: Home, monkeypatch: pytest.M
     stopped = run("status")
     assert stopped.return_value == 1 and stopped.output.startswith("the edge is not running; `sandbox up`")
     assert f"*.{DOMAIN} → the cluster's API server   passthrough, sandbox demo\n" in stopped.output
-    with pytest.raises(UsageError, match="'demo' is reached by kubectl port-forward") as caught:
-        run("port", "add", "7000", "shop/db")
-    assert "edge: {tcp: " in caught.value.fix
+    for words, fix in (("port add 7000 shop/db", "edge: {tcp: "), (f"route add {APP} a:1", "EndpointSlice")):
+        with pytest.raises(UsageError, match="'demo' is reached by kubectl port-forward") as caught:
+            run(*words.split())
+        assert fix in caught.value.fix

@@ -35,6 +35,11 @@ def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_names_are_added_and_removed(hosts: Path, tmp_path: Path) -> None:
+    ran = run("hosts", "install", "-n", "demo", cwd=tmp_path)
+    assert ran.code == 2 and "error[consent]" in ran.stderr
+    ran = run("hosts", "install", "-n", "demo", "--dry-run", cwd=tmp_path)
+    assert ran.code == 0 and f"+ {LINE}" in ran.stdout and "$ cp FILE" in ran.stdout
+    assert hosts.read_bytes() == BEFORE
     ran = run("hosts", "install", "-n", "demo", "--yes", cwd=tmp_path)
     assert (ran.code, hosts.read_bytes()) == (0, BEFORE + f"{LINE}\n".encode())
     assert f"+ {LINE}" in ran.stderr and "no wildcards" in ran.stderr
@@ -42,13 +47,6 @@ def test_names_are_added_and_removed(hosts: Path, tmp_path: Path) -> None:
     ran = run("hosts", "uninstall", "--yes", cwd=tmp_path)
     assert (ran.code, hosts.read_bytes()) == (0, BEFORE)
     assert f"- {LINE}" in ran.stderr
-
-
-def test_name_of_no_sandbox_is_refused(hosts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
-    with pytest.raises(SandboxError, match="there is no sandbox 'nosuch'"):
-        resolvable_names.install("nosuch")
-    assert hosts.read_bytes() == BEFORE
 
 
 def test_hosts_of_other_domains_are_pointed_out(hosts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,22 +57,18 @@ def test_hosts_of_other_domains_are_pointed_out(hosts: Path, tmp_path: Path, mon
     assert "note: not of the sandbox's domain" in ran.stdout and ran.stdout.count("shop.example") == 2
 
 
-def test_nothing_is_changed_unasked(hosts: Path, tmp_path: Path) -> None:
-    """Without a terminal and without --yes → refused; with --dry-run → shown."""
-    ran = run("hosts", "install", "-n", "demo", cwd=tmp_path)
-    assert ran.code == 2 and "error[consent]" in ran.stderr
-    ran = run("hosts", "install", "-n", "demo", "--dry-run", cwd=tmp_path)
-    assert ran.code == 0 and f"+ {LINE}" in ran.stdout and "$ cp FILE" in ran.stdout
-    assert hosts.read_bytes() == BEFORE
-
-
-def test_file_is_left_alone_without_sudo_or_after_another_change(hosts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_is_left_alone_without_sandbox_or_sudo_or_after_another_change(
+    hosts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
+    with pytest.raises(SandboxError, match="there is no sandbox 'nosuch'"):
+        resolvable_names.install("nosuch")
     planned = resolvable_names.install("demo")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("PATH", str(hosts.parent))
     with pytest.raises(MissingTool) as caught:
         resolvable_names.perform(planned, at_terminal=False)
-    assert caught.value.fix == f"change {hosts} as shown above, as root"
+    assert caught.value.fix == f"change {hosts} as shown above, as root" and hosts.read_bytes() == BEFORE
     hosts.write_text("127.0.0.1 other\n")
     with pytest.raises(SandboxError, match="changed meanwhile"):
         resolvable_names.perform(planned, at_terminal=False)

@@ -82,10 +82,9 @@ def test_quiet_is_a_way_of_progress(words: list[str], environment: dict[str, str
     assert CliRunner(env=environment).invoke(command, words).output == f"{progress}\n"
 
 
-@pytest.mark.parametrize("typed", ["inf", "-inf", "-1", "1e300", "90000", "soon"])
-@pytest.mark.parametrize("option", ["--lock-timeout", "--seconds"])
-def test_seconds_that_no_clock_counts_are_refused(option: str, typed: str) -> None:
-    command = machine if option == "--seconds" else up
+@pytest.mark.parametrize("typed", ["inf", "-1", "1e300", "90000", "soon"])
+@pytest.mark.parametrize(("command", "option"), [(up, "--lock-timeout"), (machine, "--seconds")])
+def test_seconds_that_no_clock_counts_are_refused(command: click.Command, option: str, typed: str) -> None:
     with pytest.raises(click.BadParameter, match=r"range|number of seconds"):
         in_process.run(command, f"{option}={typed}")
 

@@ -14,7 +14,7 @@ from sandbox.app.agreement import Agreement, agree_on_tenancy
 from sandbox.cli import output, prompts
 from sandbox.components.cluster.existing.steps import TenancyStep
 from sandbox.errors import SandboxError, UsageError
-from sandbox.names import Home
+from sandbox.names import Names
 from tests.support.api_server import ApiServer, kubeconfig, serving
 from tests.support.fakes import FakeStep, NoWork
 
@@ -26,11 +26,10 @@ def server() -> Iterator[ApiServer]:
 
 
 @pytest.fixture
-def step(tmp_path: Path, server: ApiServer) -> TenancyStep:
-    place = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
-    kubeconfig(place.kubeconfig, server.server_port, context="team")
+def step(names: Names, server: ApiServer) -> TenancyStep:
+    kubeconfig(names.home.kubeconfig, server.server_port, context="team")
     return TenancyStep(
-        names=place.sandbox("demo"), paths=(place.kubeconfig,), context="team", namespace="mine", owner="ann@laptop"
+        names=names, paths=(names.home.kubeconfig,), context="team", namespace="mine", owner="ann@laptop"
     )
 
 
@@ -53,22 +52,13 @@ def changed(server: ApiServer) -> set[str]:
 def test_objects_to_create_are_shown_and_confirmed(
     monkeypatch: pytest.MonkeyPatch, step: TenancyStep, server: ApiServer
 ) -> None:
-    trouble, said = answer(monkeypatch, step, "y\n")
-    assert trouble is None
-    assert f"team (http://127.0.0.1:{server.server_port})" in said
-    assert "mine: nothing of this sandbox is there yet" in said
-    assert "dev.sandbox.name=demo" in said and "sandbox down" in said
-    assert changed(server) == set()
-
-
-@pytest.mark.parametrize("typed", ["n\n", "\n"])
-def test_no_or_enter_at_the_prompt_changes_nothing(
-    monkeypatch: pytest.MonkeyPatch, step: TenancyStep, server: ApiServer, typed: str
-) -> None:
-    trouble, _ = answer(monkeypatch, step, typed)
-    assert isinstance(trouble, SandboxError) and trouble.id == "declined"
-    assert changed(server) == set()
-    assert not step.names.folder.exists()
+    for typed in ("n\n", "\n", "y\n"):
+        trouble, said = answer(monkeypatch, step, typed)
+        assert getattr(trouble, "id", None) == (None if typed == "y\n" else "declined")
+        assert f"team (http://127.0.0.1:{server.server_port})" in said
+        assert "mine: nothing of this sandbox is there yet" in said
+        assert "dev.sandbox.name=demo" in said and "sandbox down" in said
+        assert changed(server) == set() and (typed == "y\n" or not step.names.folder.exists())
 
 
 def test_prompt_appears_once_and_again_for_another_creator(
@@ -77,10 +67,7 @@ def test_prompt_appears_once_and_again_for_another_creator(
     step.apply(NoWork())
     before = set(server.objects)
     assert answer(monkeypatch, step, "") == (None, "")
-    theirs = TenancyStep(
-        names=step.names, paths=step.paths, context=step.context, namespace=step.namespace, owner="bob@desk"
-    )
-    trouble, said = answer(monkeypatch, theirs, "n\n")
+    trouble, said = answer(monkeypatch, replace(step, owner="bob@desk"), "n\n")
     assert isinstance(trouble, SandboxError) and "was made by ann@laptop" in said
     assert set(server.objects) == before
 

@@ -57,22 +57,18 @@ def test_programs_get_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> No
     assert json.loads(capsys.readouterr().out) == {"name": "demo", "changes": False, "steps": []}
 
 
-def test_without_a_terminal_only_what_was_named_is_agreed_to() -> None:
-    assert agreed() == set()
-    assert agreed("cluster") == {"cluster"}
-
-
-@pytest.mark.parametrize(("answer", "chosen"), [("y\n", {"cluster"}), ("n\n", set())])
-def test_at_a_terminal_the_user_is_asked(answer: str, chosen: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_a_terminal_the_user_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
+    answers = iter((True, False))
 
     def confirm(text: str, *, err: bool) -> bool:
         asked.append(text)
-        return answer == "y\n"
+        return next(answers)
 
-    monkeypatch.setattr(output, "has_terminal", lambda: True)
     monkeypatch.setattr("click.confirm", confirm)
+    assert (agreed(), agreed("cluster")) == (set(), {"cluster"})
+    monkeypatch.setattr(output, "has_terminal", lambda: True)
     assert agreed() == set() and not asked  # stderr, where the question would be, is no terminal
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    assert agreed() == chosen
+    assert (agreed(), agreed()) == ({"cluster"}, set())
     assert "its data" in asked[0]

@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import click
 import pytest
@@ -115,10 +116,8 @@ def test_the_help_of_every_command_has_an_example() -> None:
 def test_the_site_builds_and_no_link_is_broken(tmp_path: Path) -> None:
     """With --quiet, mkdocs counts no warnings. Pages link to tests for readers of the repository."""
     site = ["--no-strict", "--config-file", str(ROOT / "scripts/site/mkdocs.yml")]
-    argv = [sys.executable, "-m", "mkdocs", "build", *site]
-    built = subprocess.run(
-        [*argv, "--site-dir", str(tmp_path / "site")], capture_output=True, text=True, check=False, timeout=120
-    )
+    argv = [sys.executable, "-m", "mkdocs", "build", *site, "--site-dir", str(tmp_path / "site")]
+    built = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
     warnings = [line for line in built.stderr.splitlines() if line.startswith("WARNING")]
     assert (built.returncode, [line for line in warnings if "'../tests/" not in line]) == (0, []), built.stderr
     page = (tmp_path / "site" / "index.html").read_text()
@@ -172,3 +171,14 @@ def test_pages_and_words_are_few() -> None:
 @pytest.mark.parametrize(("page", "most"), [("README.md", 650), ("ARCHITECTURE.md", 1300), ("CONTRIBUTING.md", 900)])
 def test_a_page_that_everyone_reads_is_short(page: str, most: int) -> None:
     assert words((ROOT / page).read_text(encoding="utf-8")) <= most
+
+
+def test_recording_of_the_readme_is_small_complete_and_has_no_machine_facts() -> None:
+    content = (ROOT / "docs" / "up.svg").read_text()
+    assert len(content.encode()) <= 60_000
+    picture, svg = ElementTree.fromstring(content), "{http://www.w3.org/2000/svg}"  # noqa: S314  # our own
+    gone = {text for group in picture.findall(f"{svg}g[@class]") for text in group}
+    staying = [text.text or "" for text in picture.iter(f"{svg}text") if text not in gone]
+    assert any(line.startswith("https://hello.demo.sandbox.localhost/") for line in staying)
+    assert not re.search(r"/(root|home|Users|tmp)/|failed", content)
+    assert not re.search(r"href|url\(|<script|<image", content)  # nothing is loaded from elsewhere

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[3] / "scripts/words"
-MODULE = runpy.run_path(str(SCRIPT), run_name="words")
+FOUND = runpy.run_path(str(Path(__file__).parents[3] / "scripts/words"), run_name="words")["found"]
 
 
 @pytest.mark.parametrize(
@@ -22,11 +21,6 @@ MODULE = runpy.run_path(str(SCRIPT), run_name="words")
     ],
 )
 def test_listed_word_is_found_with_its_replacement(text: str, word: str) -> None:
-    ((number, found, instead),) = MODULE["found"](f"first line\n{text}\n")
+    ((number, found, instead),) = FOUND(f"first line\n{text}\n")
     assert (number, found) == (2, word) and instead
-    assert MODULE["found"]("newcomer, amend, recommended, besides, find nobody.example, of oursel") == []
-
-
-def test_files_left_to_do_are_listed_once_and_sorted() -> None:
-    left = MODULE["LEFT"].read_text(encoding="utf-8").splitlines()
-    assert left == sorted(set(left))
+    assert FOUND("newcomer, amend, recommended, besides, find nobody.example, of oursel") == []

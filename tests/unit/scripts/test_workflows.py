@@ -1,7 +1,8 @@
-"""Workflows of GitHub's, also those that no one runs yet: what they name exists, and what they use is pinned."""
+"""Workflows and shell scripts: what workflows name exists, what they use is pinned, and shellcheck accepts all."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -44,13 +45,36 @@ def test_workflow_has_only_what_github_knows_and_what_exists(file: Path) -> None
         assert "uses:" not in line or re.search(r"uses: [\w/-]+@[0-9a-f]{40}  # v\d", line), line
 
 
+def shellcheck(*words: str, script: str = "") -> None:
+    program = shutil.which("shellcheck")
+    if program is None and os.environ.get("CI") != "true":
+        pytest.skip("shellcheck is not installed: apt-get install shellcheck")
+    assert program, "in CI shellcheck must be there: scripts/test installs it"
+    done = subprocess.run([program, *words], input=script, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda one: one.name)
 def test_scripts_of_a_workflow_pass_shellcheck(file: Path) -> None:
     """What GitHub puts in before a shell runs must be in `env`: there it is data."""
-    program = shutil.which("shellcheck")
     for _, step in steps(file):
-        script = step.get("run", "")
-        assert not EXPRESSION.search(script), script
-        checker = [program, "--shell=bash", "-"] if program else ["bash", "-n"]
-        done = subprocess.run(checker, input=f"#!/bin/bash\n{script}\n", text=True, capture_output=True)
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert not EXPRESSION.search(step.get("run", "")), step["run"]
+        shellcheck("--shell=bash", "-", script=f"#!/bin/bash\n{step.get('run', '')}\n")
+
+
+def shell_scripts() -> list[str]:
+    """Every shell script, those that nodes and pods run among them."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [name for name in listed.splitlines() if is_shell(ROOT / name)]
+
+
+def is_shell(path: Path) -> bool:
+    if path.suffix or not path.is_file():
+        return path.suffix == ".sh"
+    with path.open("rb") as file:
+        return re.match(rb"#!.*\b(ba|da)?sh\b", file.readline(100)) is not None
+
+
+@pytest.mark.parametrize("name", shell_scripts())
+def test_script_has_no_warning_of_shellcheck(name: str) -> None:
+    shellcheck("--severity=warning", "--exclude=SC1091", "--format=gcc", name)
