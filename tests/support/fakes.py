@@ -18,7 +18,7 @@ from sandbox.engine import Bind, Container, ContainerSpec, Engine, EngineError, 
 from sandbox.engine.connection import Facts, read_facts
 from sandbox.engine.engine_values import ListedContainer
 from sandbox.report import Reporter
-from sandbox.step import State, Status, Work
+from sandbox.step import State, Status, Step, Work
 
 # The network of the sandbox "demo".
 NETWORK = "sandbox.demo"
@@ -468,6 +468,12 @@ class NoWork:
 
     def usable(self) -> None:
         return
+
+
+def applied(step: Step) -> Status:
+    """Apply the step; return what it says of itself afterwards."""
+    step.apply(NoWork())
+    return step.check()
 
 
 @dataclass(eq=False)

@@ -16,7 +16,7 @@ from sandbox.step import State, Status
 from sandbox.system.resolvers import Upstream
 from tests.support.api_server import ApiServer
 from tests.support.controllers import Controllers
-from tests.support.fakes import FakeEngine, NoWork
+from tests.support.fakes import FakeEngine, NoWork, applied
 
 SERVICE = "ingress.sandbox-system.svc.cluster.local"
 DEPLOYMENT = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
@@ -91,8 +91,7 @@ def step(engine: FakeEngine, names: Names, server: ApiServer) -> DnsStep:
 
 def test_changed_configuration_is_repaired(server: ApiServer, step: DnsStep) -> None:
     assert step.check().state is State.DRIFTED
-    step.apply(NoWork())
-    assert step.check() == Status(State.READY, "*.demo.localhost inside too, asks 9.9.9.9")
+    assert applied(step) == Status(State.READY, "*.demo.localhost inside too, asks 9.9.9.9")
     before = server.objects[COREFILE]
     server.objects[COREFILE] = dns.config_map(".:53 {\n}\n")
     assert step.check().state is State.DRIFTED
@@ -113,7 +112,6 @@ def test_machine_has_a_name_unless_the_user_reassigns_it(server: ApiServer, step
     text = server.objects[COREFILE]["data"]["Corefile"]
     assert f"172.30.0.1 {HOST}\n" in text and "10.0.0.5 db.corp\n" in text
     bare = replace(step, dns=replace(step.dns, ingress=None, hosts={HOST: "10.0.0.6"}))
-    bare.apply(NoWork())
-    assert bare.check() == Status(State.READY, "asks 9.9.9.9")
+    assert applied(bare) == Status(State.READY, "asks 9.9.9.9")
     text = server.objects[COREFILE]["data"]["Corefile"]
     assert f"10.0.0.6 {HOST}\n" in text and "172.30.0.1" not in text

@@ -25,7 +25,7 @@ from sandbox.step import State, Status
 from sandbox.system.wait import WaitTimeout
 from tests.support import memory_nodes
 from tests.support.api_server import ApiServer, kubeconfig
-from tests.support.fakes import NETWORK, FakeEngine, NoWork
+from tests.support.fakes import NETWORK, FakeEngine, NoWork, applied
 from tests.support.memory_nodes import Nodes as InMemory
 
 
@@ -45,13 +45,11 @@ def test_context_becomes_current_and_users_own_stay(names: Names, step: ContextS
     kubeconfig(names.home.kubeconfig, 1)
     before = content(names)
     assert step.check().state is State.ABSENT
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert content(names)["current-context"] == "sandbox-demo"
     kubeconfig(names.kubeconfig, 7443)
     assert step.check().state is State.ABSENT, "it is that of an earlier cluster"
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert [one["name"] for one in content(names)["contexts"]] == ["x", "sandbox-demo"]
     assert step.undo()
     assert {key: content(names)[key] for key in before} == before
@@ -147,8 +145,7 @@ def test_cluster_with_a_node_that_is_not_ready_is_repaired(
     monkeypatch.setattr(KindProvider, "start", lambda self, say: ready.update(status="True"))
     message = f"{names.node} is not ready: Kubelet stopped posting node status."
     assert cluster_step.check() == Status(State.DRIFTED, message)
-    cluster_step.apply(NoWork())
-    assert cluster_step.check().state is State.READY
+    assert applied(cluster_step).state is State.READY
 
 
 @pytest.mark.parametrize("damaged", ["", "clusters: [", "\0", "[]", "apiVersion: v1\nkind: Config\n"])

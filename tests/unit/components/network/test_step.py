@@ -18,7 +18,7 @@ from sandbox.plan import lifecycle
 from sandbox.plan.lifecycle import MustRebuild
 from sandbox.report import Silent
 from sandbox.step import State, Status
-from tests.support.fakes import NETWORK, FakeEngine, NoWork
+from tests.support.fakes import NETWORK, FakeEngine, NoWork, applied
 
 IMAGE = "example.com/busybox:1"
 
@@ -31,8 +31,7 @@ def bare() -> FakeEngine:
 def test_network_is_created_labelled_and_removed(bare: FakeEngine, names: Names) -> None:
     step = NetworkStep(bare, names)
     assert step.check().state is State.ABSENT and not step.undo()
-    step.apply(NoWork())
-    assert step.check() == Status(State.READY, bare.networks[NETWORK].subnet)
+    assert applied(step) == Status(State.READY, bare.networks[NETWORK].subnet)
     assert bare.networks[NETWORK].labels == {LABEL: "demo", OWNER: names.home.owner}
     assert bare.networks[NETWORK].lower
     assert step.undo()
@@ -82,8 +81,7 @@ def test_ipv6_is_enabled_unless_the_network_is_in_use(
         step.apply(NoWork())
     assert caught.value.details == "by other" and "sandbox down" in caught.value.fix
     bare.remove_container("other")
-    step.apply(NoWork())
-    assert step.check().state is State.READY and subnet6(NETWORK) in step.check().detail
+    assert applied(step).state is State.READY and subnet6(NETWORK) in step.check().detail
     assert NetworkStep(bare, names).check().state is State.READY
 
 

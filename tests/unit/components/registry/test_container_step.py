@@ -18,7 +18,7 @@ from sandbox.errors import SandboxError
 from sandbox.names import EDGE, Names
 from sandbox.step import State
 from sandbox.system.interruption import Interrupted
-from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork, applied
 from tests.support.registry_simulator import Fault, Simulator
 
 IMAGE = UPSTREAM["registry"]
@@ -34,8 +34,7 @@ def test_registry_is_served_by_the_edge_with_data_in_a_volume(
     engine: FakeEngine, names: Names, step: RegistryStep
 ) -> None:
     assert step.check().state is State.ABSENT
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     box = engine.boxes[names.registry]
     assert engine.publisher(step.port) == names.registry and not box.spec.forwarded
     assert (Bind("127.0.0.1", step.port),) in engine.boxes[EDGE].spec.publish.values()
@@ -96,8 +95,7 @@ def test_harm_to_the_registry_is_repaired_over_its_data(
     harm(engine, step, registry)
     status = step.check()
     assert (status.state, reason in status.detail) == (State.DRIFTED, True)
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert engine.boxes[step.names.registry].spec.volumes == {step.names.volume: "/var/lib/registry"}
 
 
@@ -106,8 +104,7 @@ def test_registry_stops_and_starts_and_its_port_stays(engine: FakeEngine, names:
     step.apply(NoWork())
     assert step.stop()
     assert not engine.boxes[names.registry].running and engine.boxes[EDGE].running
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
 
 
 def test_registry_that_exits_is_an_error_with_its_last_lines(
@@ -127,8 +124,7 @@ def test_registry_that_exits_is_an_error_with_its_last_lines(
 def test_registry_data_may_be_a_users_folder(engine: FakeEngine, step: RegistryStep, tmp_path: Path) -> None:
     folder = tmp_path / "made" / "images"
     stored = replace(step, storage=folder, purge=True)
-    stored.apply(NoWork())
-    assert stored.check().state is State.READY
+    assert applied(stored).state is State.READY
     box = engine.boxes[step.names.registry]
     owner = folder.stat()
     assert box.spec.volumes == {str(folder): "/var/lib/registry"}

@@ -15,7 +15,7 @@ from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.step import State, Status
-from tests.support.fakes import NETWORK, FakeEngine, NoWork
+from tests.support.fakes import NETWORK, FakeEngine, NoWork, applied
 from tests.support.ports import free_port
 from tests.support.registry_simulator import Simulator
 from tests.support.token_server import TokenServer
@@ -57,8 +57,7 @@ def test_external_registry_that_requires_an_account_is_ready(
 def test_our_own_goes_and_its_data_stays(engine: FakeEngine, names: Names, step: ExternalRegistryStep) -> None:
     start_own(engine, names)
     assert step.check().state is State.DRIFTED
-    step.apply(NoWork())
-    assert step.check() == Status(State.READY, "answers; nodes go to http://theirs:80")
+    assert applied(step) == Status(State.READY, "answers; nodes go to http://theirs:80")
     assert (list(engine.boxes), list(engine.volumes)) == (["theirs"], [names.volume])
     assert replace(step, purge=True).undo()
     assert engine.volumes == {}

@@ -24,7 +24,7 @@ from sandbox.names import LABEL, Names
 from sandbox.step import State, Status
 from tests.support.api_server import Admit, ApiServer, Refused
 from tests.support.controllers import Controllers
-from tests.support.fakes import NoWork
+from tests.support.fakes import NoWork, applied
 from tests.support.registry_simulator import Simulator
 
 SPACE = "/api/v1/namespaces/mine"
@@ -85,8 +85,7 @@ def test_in_cluster_registry_has_a_disk_and_a_password_for_pods(
     registry_step: InnerRegistryStep, server: ApiServer
 ) -> None:
     assert registry_step.check().state is State.ABSENT
-    registry_step.apply(NoWork())
-    assert registry_step.check() == Status(State.READY, "127.0.0.1:30500 on nodes")
+    assert applied(registry_step) == Status(State.READY, "127.0.0.1:30500 on nodes")
     assert name_on_nodes(registry_step.place) == "127.0.0.1:30500"
     password, given = words(server)
     assert password == given and len(password) > 20
@@ -94,8 +93,7 @@ def test_in_cluster_registry_has_a_disk_and_a_password_for_pods(
     assert {one["metadata"]["labels"][LABEL] for one in server.objects.values()} == {"demo"}
     server.objects[f"{SPACE}/secrets/sandbox-pull"]["data"] = {".dockerconfigjson": "e30="}
     assert (registry_step.check().state, "sandbox-pull" in registry_step.check().detail) == (State.DRIFTED, True)
-    registry_step.apply(NoWork())
-    assert registry_step.check().state is State.READY
+    assert applied(registry_step).state is State.READY
     assert words(server) == (password, password)
     assert not registry_step.undo(), "it goes with its namespace's objects"
 
@@ -156,8 +154,7 @@ def test_a_node_pulls_it_by_digest_and_that_is_written_down(
     assert canary_step.check().state is State.ABSENT
     # The pod of an earlier run that was interrupted.
     server.objects[POD] = {"kind": "Pod", "metadata": {"name": "sandbox-canary", "labels": {LABEL: "demo"}}}
-    canary_step.apply(NoWork())
-    assert canary_step.check() == Status(State.READY, "a node pulled from 127.0.0.1:30500")
+    assert applied(canary_step) == Status(State.READY, "a node pulled from 127.0.0.1:30500")
     (pod,) = pods
     assert pod["spec"]["containers"][0]["image"] == IMAGE
     assert pod["spec"]["imagePullSecrets"] == [{"name": "sandbox-pull"}]
@@ -166,8 +163,7 @@ def test_a_node_pulls_it_by_digest_and_that_is_written_down(
     assert not canary_step.undo()
     server.objects[f"{SPACE}/services/sandbox-registry"]["spec"]["ports"][0]["nodePort"] = 30600
     assert canary_step.check().state is State.DRIFTED
-    canary_step.apply(NoWork())
-    assert canary_step.check().detail == "a node pulled from 127.0.0.1:30600"
+    assert applied(canary_step).detail == "a node pulled from 127.0.0.1:30600"
 
 
 @pytest.mark.parametrize(

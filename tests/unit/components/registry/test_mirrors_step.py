@@ -16,7 +16,7 @@ from sandbox.engine import ContainerSpec
 from sandbox.names import Names
 from sandbox.oci.credential import Credential
 from sandbox.step import State, Status
-from tests.support.fakes import NETWORK, FakeEngine, NoWork
+from tests.support.fakes import NETWORK, FakeEngine, NoWork, applied
 from tests.support.trust_roots import stranger
 
 SECRET = "canary-4711"
@@ -48,8 +48,7 @@ def test_each_upstream_has_a_cache_unreachable_from_outside(
     engine: FakeEngine, names: Names, step: MirrorsStep
 ) -> None:
     assert step.check().state is State.ABSENT
-    step.apply(NoWork())
-    assert step.check() == Status(State.READY, "docker.io without an account; quay.io signed in as me")
+    assert applied(step) == Status(State.READY, "docker.io without an account; quay.io signed in as me")
     assert engine.boxes.keys() == {names.mirror("docker.io"), names.mirror("quay.io")}
     for box in engine.boxes.values():
         assert (box.spec.publish, box.spec.network) == ({}, NETWORK)
@@ -73,8 +72,7 @@ def test_each_mirror_trusts_the_company(engine: FakeEngine, names: Names, step: 
     (tmp_path / "company.pem").write_bytes(company)
     trusting = replace(step, company=CompanyCa(tmp_path / "company.pem"))
     assert "has other settings, certificates" in trusting.check().detail
-    trusting.apply(NoWork())
-    assert trusting.check().state is State.READY
+    assert applied(trusting).state is State.READY
     assert engine.boxes[names.mirror("quay.io")].files[company_ca.PLACE] == company
 
 
@@ -83,8 +81,7 @@ def test_stopped_or_removed_mirror_is_restored(engine: FakeEngine, names: Names,
     for harm in (engine.remove_container, lambda name: engine.signal(name, "SIGKILL")):
         harm(names.mirror("docker.io"))
         assert step.check().state is State.DRIFTED
-        step.apply(NoWork())
-        assert step.check().state is State.READY
+        assert applied(step).state is State.READY
 
 
 def test_unreachable_upstream_does_not_fail_up(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
@@ -104,8 +101,7 @@ def test_a_cache_that_the_spec_has_no_more_goes(engine: FakeEngine, names: Names
     for upstreams, left in ((("docker.io",), {names.mirror("docker.io")}), ((), set())):
         fewer = replace(step, upstreams=upstreams)
         assert fewer.check().state is State.DRIFTED
-        fewer.apply(NoWork())
-        assert fewer.check().state is State.READY
+        assert applied(fewer).state is State.READY
         assert engine.boxes.keys() == left | {"stranger"}
         assert {one.parent.name for one in names.mirrors.glob("*/config.yml")} == {"docker.io"} & set(upstreams)
 
@@ -129,8 +125,7 @@ def test_changed_account_recreates_one_cache_over_its_data(engine: FakeEngine, n
     volume, hub = engine.volumes[names.mirror("quay.io")], engine.boxes[names.mirror("docker.io")]
     changed = replace(step, lent=Accounts({"quay.io": Credential("me", "it's: {odd}\\ #")}))
     assert changed.check().state is State.DRIFTED and "quay.io" in changed.check().detail
-    changed.apply(NoWork())
-    assert changed.check().state is State.READY
+    assert applied(changed).state is State.READY
     assert engine.boxes[names.mirror("docker.io")] is hub
     assert engine.volumes[names.mirror("quay.io")] is volume
     settings = yaml.safe_load((names.mirrors / "quay.io" / "config.yml").read_bytes())

@@ -26,7 +26,7 @@ from sandbox.names import INGRESS_PORT, SYSTEM_NAMESPACE, Names
 from sandbox.step import State
 from sandbox.system.wait import WaitTimeout
 from tests.support.api_server import ApiServer
-from tests.support.fakes import NETWORK, FakeEngine, NoWork
+from tests.support.fakes import NETWORK, FakeEngine, NoWork, applied
 from tests.support.memory_nodes import Nodes
 from tests.support.programs import make_program
 from tests.support.registry_simulator import Fault, Simulator
@@ -70,8 +70,7 @@ def test_nodes_tools_and_pods_learn_of_it(
     engine: FakeEngine, names: Names, server: ApiServer, step: WiringStep
 ) -> None:
     assert step.check().state is State.DRIFTED
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     port, runtime = step.registry.port, f"{names.registry}:5000"
     assert hosts(engine, names.node) == {f"localhost:{port}", runtime, f"{names.registry}:{port}", IN_CLUSTER}
     host = {f"http://{runtime}": {"capabilities": ["pull", "resolve"]}}
@@ -99,8 +98,7 @@ def test_removed_cluster_objects_are_restored(server: ApiServer, step: WiringSte
     for path in (HOSTING, SERVICE, SLICE):
         before = server.objects.pop(path)
         assert step.check().state is State.DRIFTED
-        step.apply(NoWork())
-        assert step.check().state is State.READY
+        assert applied(step).state is State.READY
         assert server.objects[path] == before
 
 
@@ -118,8 +116,7 @@ def test_changed_node_file_is_restored(
         files[path] = content
     assert step.check().state is (State.ABSENT if content is None else State.DRIFTED)
     assert str(path) in step.check().detail
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert files[path] == before
 
 
@@ -131,15 +128,13 @@ def test_files_of_an_earlier_spec_go_and_those_of_others_stay(
     old, theirs = FOLDER / "localhost:4999" / "hosts.toml", FOLDER / "hub.demo.localhost" / "hosts.toml"
     files |= {old: MARK + b"server = 'x'\n", theirs: b"server = 'y'\n"}
     assert step.check().state is State.DRIFTED and str(old) in step.check().detail
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert old not in files and theirs in files
     kept, gone = "kept.demo.localhost", ("kept.demo.localhost:8443", "old.demo.localhost")  # behind the ingress
     files |= tls_host_files((kept, *gone), INGRESS_PORT)
     step = replace(step, registry=step.registry.model_copy(update={"tls": (kept,)}))
     assert "from an earlier spec" in step.check().detail
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert kept in hosts(engine, names.node) and hosts(engine, names.node).isdisjoint(gone)
 
 
@@ -211,8 +206,7 @@ def test_a_registry_of_others_takes_the_place_of_our_own(
     start(engine, "theirs", port)
     external = wiring(engine, names, external=f"127.0.0.1:{port}")
     assert external.check().state is not State.READY
-    external.apply(NoWork())
-    assert external.check().state is State.READY
+    assert applied(external).state is State.READY
     assert hosts(engine, names.node) == {f"127.0.0.1:{port}", "theirs:5000", f"theirs:{port}", IN_CLUSTER}
     said = yaml.safe_load(server.objects[HOSTING]["data"]["localRegistryHosting.v1"])
     assert (said["host"], said["hostFromContainerRuntime"]) == (f"127.0.0.1:{port}", "theirs:5000")
@@ -226,8 +220,7 @@ def test_external_registry_with_account_is_wired_without_canary(
         port = urlsplit(theirs.url).port or 0
         start(engine, "theirs", port)
         step = wiring(engine, names, external=f"127.0.0.1:{port}")
-        step.apply(NoWork())
-        assert step.check().state is State.READY and "account" in step.check().detail
+        assert applied(step).state is State.READY and "account" in step.check().detail
     assert nodes.pulled == []
 
 
@@ -239,8 +232,7 @@ def test_external_registry_by_its_own_name_needs_no_service(
     where = registry.url.replace("127.0.0.1", "0.0.0.0")  # noqa: S104
     step = wiring(engine, names, external=where)
     assert step.check().state is State.DRIFTED
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert SERVICE not in server.objects and SLICE not in server.objects
     assert all(PurePosixPath(path).parent.name.startswith("0.0.0.0:") for path in engine.boxes[names.node].files)
 

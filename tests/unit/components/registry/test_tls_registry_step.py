@@ -14,7 +14,7 @@ from sandbox.components.registry.node_config_step import TlsRegistryStep
 from sandbox.errors import SandboxError
 from sandbox.names import INGRESS_PORT, Names
 from sandbox.step import State
-from tests.support.fakes import FakeContainer, FakeEngine, NoWork
+from tests.support.fakes import FakeContainer, FakeEngine, NoWork, applied
 from tests.support.memory_nodes import Nodes
 
 HOSTS = ("hub.demo.localhost", "hub.demo.localhost:8443")
@@ -45,8 +45,7 @@ def step(engine: FakeEngine, names: Names, node: FakeContainer) -> TlsRegistrySt
 
 def test_the_node_knows_the_name_once_and_each_way_to_write_it(node: FakeContainer, step: TlsRegistryStep) -> None:
     assert step.check().state is State.ABSENT
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert node.files[HOSTS_FILE] == b"::1\tlocalhost\n127.0.0.1 hub.demo.localhost\n"
     url = f"https://hub.demo.localhost:{INGRESS_PORT}"
     said = tomllib.loads(node.files[TOML].decode())
@@ -67,8 +66,7 @@ def test_changed_files_are_put_right_on_every_node(
     assert node.files[TOML] == worker.files[TOML] == before
     worker.files[HOSTS_FILE] = b"127.0.0.1\tlocalhost\n"  # as after a restart
     assert step.check().detail.endswith(f"/etc/hosts on {names.cluster}-worker")
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
 
 
 def test_node_without_hosts_file_is_reported(engine: FakeEngine, step: TlsRegistryStep) -> None:

@@ -16,7 +16,7 @@ from sandbox.names import LABEL, Home
 from sandbox.oci.reference import parse_target as parse
 from sandbox.step import State, Status
 from tests.support.api_server import ApiServer, kubeconfig, serving
-from tests.support.fakes import NoWork
+from tests.support.fakes import NoWork, applied
 from tests.support.images import TestImage, digest_of, layer, new_save
 from tests.support.registry_simulator import Fault, Simulator
 
@@ -62,8 +62,7 @@ def test_created_namespace_is_removed_again(step: TenancyStep, server: ApiServer
     assert step.check().state is State.ABSENT
     assert step.maker() is None
     assert {method for method, *_ in server.asked} == {"GET"}
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert step.maker() == step.owner
     assert server.objects[SPACE]["metadata"]["labels"] == {LABEL: "demo"}
     assert step.names.kubeconfig.stat().st_mode & 0o077 == 0
@@ -115,8 +114,7 @@ def test_another_login_in_the_kubeconfig_is_taken_over(step: TenancyStep, server
     step.apply(NoWork())
     place.kubeconfig.write_text(place.kubeconfig.read_text().replace("secret", "newer"))
     assert step.check() == Status(State.DRIFTED, "your kubeconfig has another login for team, or another server")
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert "newer" in step.names.kubeconfig.read_text()
     place.kubeconfig.write_text("contexts: []")
     assert step.undo() and server.objects == {}, "also without the context"
@@ -132,8 +130,7 @@ def push_step(registry: Simulator, tmp_path: Path) -> OwnPushStep:
 
 def test_system_images_are_pushed_once_and_read_back(push_step: OwnPushStep, registry: Simulator) -> None:
     assert push_step.check() == Status(State.ABSENT, "missing: sandbox/traefik:1, sandbox/page:2")
-    push_step.apply(NoWork())
-    assert push_step.check().state is State.READY
+    assert applied(push_step).state is State.READY
     config = registry.manifest("sandbox/traefik", "1")["config"]["digest"]
     assert config == digest_of(IMAGE.config) and registry.content[config] == IMAGE.config
     registry.forget()

@@ -26,7 +26,7 @@ from sandbox.provider import Standing
 from sandbox.step import State
 from sandbox.system import files
 from tests.support.api_server import kubeconfig, serving
-from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork, applied
 
 CLASSES = "/apis/networking.k8s.io/v1/ingressclasses"
 SYSTEM, THEIRS = "/api/v1/namespaces/sandbox-system", "/api/v1/namespaces/demo"
@@ -209,8 +209,7 @@ def test_containers_join_at_range_end_and_leave_before_network(
     provider.create(print, print)
     step = JoinStep(engine, names, names.cluster)
     assert step.check().state is State.ABSENT
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert {one.joined[names.cluster] for one in engine.boxes.values() if one.joined} == {"172.31.255.250"}
     assert "theirs" not in engine.network(names.cluster).members  # type: ignore[union-attr]
     image, labels = UPSTREAM["registry"], names.labels
