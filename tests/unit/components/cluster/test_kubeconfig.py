@@ -167,11 +167,7 @@ def test_link_stays_and_its_target_changes(tmp_path: Path, theirs: Path, own: Pa
     "text",
     [
         *("clusters: [", "just words", "- a\n- b\n", "clusters: {a: b}\n", "users: [1]\n", "contexts: text\n", "\x00"),
-        *(
-            "users: [{name: a, user: text}]\n",
-            "contexts: [{name: a, context: b}]\n",
-            "contexts: [{name: a, context: {extensions: [null]}}]\n",
-        ),
+        *("users: [{name: a, user: text}]\n", "contexts: [{name: a, context: {extensions: [null]}}]\n"),
     ],
 )
 def test_corrupt_file_is_an_error_and_unchanged(theirs: Path, own: Path, text: str) -> None:
@@ -192,22 +188,14 @@ def test_corrupt_file_is_an_error_and_unchanged(theirs: Path, own: Path, text: s
 @pytest.mark.fault(51)
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("make", [Path.touch, os.mkfifo])
-@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("name", ["config", "link"])
 def test_the_lock_of_kubectl_is_respected(
-    theirs: Path,
-    own: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    linked: bool,
-    make: Callable[[Path], None],
+    theirs: Path, own: Path, monkeypatch: pytest.MonkeyPatch, name: str, make: Callable[[Path], None]
 ) -> None:
     """Config.lock is left over → after a wait the command that removes it; nothing is changed."""
     monkeypatch.setattr(kubeconfig_lock, "PATIENCE", 0.0)
-    path = theirs
-    if linked:
-        path = tmp_path / "link"
-        path.symlink_to(theirs)
-    lock = path.with_name(path.name + ".lock")  # next to the name it was given, as client-go does
+    theirs.with_name("link").symlink_to(theirs)
+    path, lock = theirs.with_name(name), theirs.with_name(f"{name}.lock")  # next to the name, as client-go does
     make(lock)
     with pytest.raises(KubeconfigError) as caught:
         merge(path, NAME, own)
@@ -228,6 +216,13 @@ def test_old_lock_is_reported_before_anything_is_created(theirs: Path) -> None:
     with pytest.raises(KubeconfigError) as caught:
         require_unlocked(theirs)
     assert "3600 s" in caught.value.details and f"rm {lock}" in caught.value.fix
+
+
+def test_incomplete_kubeconfig_of_the_sandbox_changes_nothing(theirs: Path, own: Path) -> None:
+    own.write_text("clusters: []\n")
+    with pytest.raises(KubeconfigError, match="incomplete"):
+        merge(theirs, NAME, own)
+    assert theirs.read_text() == FOREIGN
 
 
 def test_full_disk_leaves_no_lock_on_the_kubeconfig(theirs: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,16 +311,13 @@ def make_odd(path: Path, kind: str) -> None:
             if os.geteuid() != 0:
                 pytest.skip("only root may make a device")
             os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
-        case "null-link":
-            make_odd(path.with_name("leads-here"), "null")  # never the machine's own, which a mistake would replace
-            path.symlink_to("leads-here")
         case "nowhere":
             path.symlink_to(path.parent / "none" / "config")
 
 
 @pytest.mark.fault(68)
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("kind", ["fifo", "folder", "null", "null-link", "nowhere"])
+@pytest.mark.parametrize("kind", ["fifo", "folder", "null", "nowhere"])
 def test_where_no_context_can_be_kept_nothing_changes(tmp_path: Path, own: Path, kind: str) -> None:
     """KUBECONFIG is /dev/null, a FIFO, a folder or a link into nowhere → an error that says so, before any lock."""
     path = tmp_path / "kube"
@@ -339,8 +331,7 @@ def test_where_no_context_can_be_kept_nothing_changes(tmp_path: Path, own: Path,
     assert not holds(path, NAME, own) and not remove(path, NAME)
     after = path.lstat()
     assert (after.st_ino, after.st_mode, after.st_rdev) == (before.st_ino, before.st_mode, before.st_rdev)
-    assert {one.name for one in tmp_path.iterdir()} <= {"kube", "leads-here", "own"}
-    assert kind != "null-link" or path.is_char_device()
+    assert {one.name for one in tmp_path.iterdir()} == {"kube", "own"}
 
 
 CLUSTER = {"server": "https://127.0.0.1:40001", "certificate-authority-data": "Q0E="}
@@ -450,10 +441,8 @@ def test_entry_of_another_form_is_an_error(tmp_path: Path, user: Any) -> None:
 
 # What some reader of YAML 1.1 or 1.2 takes for a number, a truth, nothing, a date or a marker.
 TRAPS = [
-    *("1e3", "12345e67", "0o17", "017", "0x1", "0b1", ".5e3", "1_000", "+1", "-1", "1.", ".inf", ".NaN", "1:30"),
-    *("y", "Y", "n", "N", "yes", "no", "on", "off", "true", "False", "null", "Null", "~", "=", "<<", "-", "?"),
-    *("2026-01-02", "2026-01-02T03:04:05Z", " a", "a ", "a: b", "a #b", "#a", "- a", "{a}", "[a]", "&a", "*a", "!a"),
-    *("%a", "@a", "`a", "a\nb", "tab\there", "Zürich", "\u2028", "'", '"', "\\", "|", ">", "---", "...", "a:"),
+    *("1e3", "0o17", "017", "0x1", ".5e3", "1_000", "+1", "1.", ".inf", "1:30", "y", "N", "yes", "off", "null", "~"),
+    *("=", "<<", "-", "2026-01-02", " a", "a: b", "a #b", "{a}", "&a", "@a", "a\nb", "Zürich", "'", '"', "|", "---"),
 ]
 
 
@@ -469,7 +458,7 @@ def test_kubectl_reads_every_name_and_token_as_text(tmp_path: Path, own: Path) -
     path = tmp_path / "config"
     theirs = {
         "clusters": [{"name": one, "cluster": {"server": f"https://{number}"}} for number, one in enumerate(TRAPS)],
-        "users": [{"name": one, "user": {"token": one, "password": one, "username": one}} for one in TRAPS],
+        "users": [{"name": one, "user": {"token": one}} for one in TRAPS],
         "contexts": [{"name": one, "context": {"cluster": one, "user": one}} for one in TRAPS],
         "current-context": "1e3",
     }

@@ -33,14 +33,9 @@ class Accounts(dict[str, Credential]):
 def step(engine: FakeEngine, names: Names) -> MirrorsStep:
     engine.shares = True
     accounts = Accounts({"quay.io": Credential("me", SECRET)})
+    image, upstreams, company = UPSTREAM["registry"], ("docker.io", "quay.io"), CompanyCa("none")
     return MirrorsStep(
-        engine=engine,
-        names=names,
-        image=UPSTREAM["registry"],
-        upstreams=("docker.io", "quay.io"),
-        lent=accounts,
-        purge=False,
-        company=CompanyCa("none"),
+        engine=engine, names=names, image=image, upstreams=upstreams, lent=accounts, purge=False, company=company
     )
 
 
@@ -88,16 +83,14 @@ def test_unreachable_upstream_does_not_fail_up(engine: FakeEngine, names: Names,
     step.apply(NoWork())
     box = engine.boxes[names.mirror("quay.io")]
     box.running, box.log = False, "panic: dial tcp: lookup quay.io\n\ngoroutine 1 [running]:\nmain.main()\n"
-    assert step.check().state is State.READY
-    assert "quay.io cannot be reached now" in step.check().detail
+    status = step.check()
+    assert status.state is State.READY and "quay.io cannot be reached now" in status.detail
 
 
 def test_a_cache_that_the_spec_has_no_more_goes(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:
     step.apply(NoWork())
-    stranger = ContainerSpec(
-        name="stranger", image=UPSTREAM["busybox"], command=("sleep",), labels=names.labels, network=NETWORK
-    )
-    engine.run(stranger)
+    image, labels = UPSTREAM["busybox"], names.labels
+    engine.run(ContainerSpec(name="stranger", image=image, command=("sleep",), labels=labels, network=NETWORK))
     for upstreams, left in ((("docker.io",), {names.mirror("docker.io")}), ((), set())):
         fewer = replace(step, upstreams=upstreams)
         assert fewer.check().state is State.DRIFTED

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from sandbox.components.cluster.kind.etcd_peers import name_peers
 from sandbox.components.cluster.kind.node_start import old_news
 from sandbox.errors import SandboxError
-from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.api import ClusterError
 from sandbox.names import Names
 from tests.support.fakes import FakeContainer, FakeEngine
 from tests.support.memory_nodes import Nodes
@@ -46,16 +47,7 @@ def running(second: int) -> dict[str, Any]:
     return {"running": {"startedAt": f"2026-11-27T14:00:{second:02}Z"}}
 
 
-class Objects:
-    """A cluster with these objects; without any it refuses to tell."""
-
-    def __init__(self, objects: Sequence[dict[str, Any]]) -> None:
-        self.objects = objects
-
-    def list(self, api_version: str, kind: str) -> list[dict[str, Any]]:
-        if not self.objects:
-            raise ClusterError("forbidden")
-        return [one for one in self.objects if one["kind"] == kind]
+READY_POD = pod(running(10), owner="set", ready=True)
 
 
 @pytest.mark.parametrize(
@@ -70,18 +62,16 @@ class Objects:
         ([], "forbidden"),
         ([pod(running(10), owner="traefik"), workload("DaemonSet", "traefik", 1)], "DaemonSet shop/traefik"),
         ([pod(running(10), owner="traefik", ready=True), workload("DaemonSet", "traefik", 1)], None),
-        (
-            [
-                pod(running(10), owner="set", ready=True),
-                workload("ReplicaSet", "set", 1, owner="web"),
-                workload("Deployment", "web", 2),
-            ],
-            "Deployment shop/web",
-        ),
+        ([READY_POD, workload("ReplicaSet", "set", 1, "web"), workload("Deployment", "web", 2)], "Deployment shop/web"),
     ],
 )
 def test_statuses_from_before_the_start_are_found(objects: list[dict[str, Any]], said: str | None) -> None:
-    cluster = cast("Cluster", Objects(objects))
+    def listed(api_version: str, kind: str) -> list[dict[str, Any]]:
+        if not objects:
+            raise ClusterError("forbidden")
+        return [one for one in objects if one["kind"] == kind]
+
+    cluster = Mock(list=listed)
     assert old_news(cluster, {"node": BEGUN}) == said
     assert old_news(cluster, {}) is None
 
