@@ -5,24 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sandbox.components.cluster import dns
-from sandbox.components.cluster.dns import Dns, DnsStep
+from sandbox.components.cluster.dns import DnsStep
+from sandbox.components.cluster.kind.command import Kind
 from sandbox.names import HOST, INGRESS_SERVICE, Names
 from sandbox.step import State, Status
-from sandbox.system.resolvers import Upstream
+from tests.support import memory_nodes
 from tests.support.api_server import ApiServer
 from tests.support.controllers import Controllers
-from tests.support.fakes import FakeEngine, NoWork, applied
+from tests.support.fakes import NETWORK, FakeEngine, NoWork, applied
 
 SERVICE = "ingress.sandbox-system.svc.cluster.local"
 DEPLOYMENT = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
 COREFILE = "/api/v1/namespaces/kube-system/configmaps/coredns"
-
-UPSTREAM = Upstream(("9.9.9.9",))
 
 
 def corefile(domain: str, **more: Mapping[str, Any]) -> str:
@@ -77,16 +77,8 @@ def step(engine: FakeEngine, names: Names, server: ApiServer) -> DnsStep:
         "metadata": {"name": "coredns"},
         "spec": {"template": {"metadata": {"labels": {"k8s-app": "kube-dns"}}}},
     }
-    asked = Dns(
-        engine=engine,
-        names=names,
-        network=names.network,
-        domain="demo.localhost",
-        ingress=INGRESS_SERVICE,
-        upstream=UPSTREAM,
-        hosts={"db.corp": "10.0.0.5"},
-    )
-    return DnsStep(names, asked)
+    provider = memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK))
+    return DnsStep(names, replace(provider.dns, ingress=INGRESS_SERVICE, hosts={"db.corp": "10.0.0.5"}))
 
 
 def test_changed_configuration_is_repaired(server: ApiServer, step: DnsStep) -> None:

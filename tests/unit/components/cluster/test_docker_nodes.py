@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -48,39 +49,32 @@ def node(engine: FakeEngine, names: Names) -> Container:
     return found
 
 
-class End:
-    """An end that fails the first times, and what is on the engine each time."""
-
-    def __init__(self, engine: FakeEngine, *failures: str) -> None:
-        self.engine, self.failures, self.found = engine, list(failures), list[dict[str, ContainerSpec]]()
-
-    def __call__(self) -> None:
-        self.found.append({name: box.spec for name, box in self.engine.boxes.items()})
-        if self.failures:
-            raise SandboxError("kind failed", details=self.failures.pop(0))
-
-
 def test_frozen_container_is_thawed(engine: FakeEngine, names: Names, node: Container) -> None:
     engine.cgroups = 1
-    end = End(engine, DEAFNESS)
+    helpers: list[list[ContainerSpec]] = []
+
+    def end() -> None:
+        helpers.append([box.spec for box in engine.boxes.values() if box.spec.name != names.node])
+        if len(helpers) != 2:
+            raise SandboxError("kind failed", details=DEAFNESS)
+
     end_nodes(engine, names, [node], end)
-    first, second = end.found
-    (helper,) = second.keys() - first.keys()
-    assert node.id in second[helper].command and FREEZER in second[helper].binds
-    assert not second[helper].capabilities
+    before, (helper,) = helpers
+    assert before == [] and node.id in helper.command and FREEZER in helper.binds and not helper.capabilities
     with pytest.raises(SandboxError, match="kind failed"):
-        end_nodes(engine, names, [node], End(engine, DEAFNESS, DEAFNESS))
+        end_nodes(engine, names, [node], end)
     assert engine.boxes.keys() == {names.node}
 
 
 def test_node_that_the_engine_removes_already_is_awaited(
     engine: FakeEngine, names: Names, node: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = iter([node, node, None])
-    monkeypatch.setattr(engine, "container", lambda name: next(answers))
-    end = End(engine, f"Error response from daemon: removal of container 1f {BEING_REMOVED}")
+    removal = Mock(side_effect=[node, node, None])
+    monkeypatch.setattr(engine, "container", removal)
+    details = f"Error response from daemon: removal of container 1f {BEING_REMOVED}"
+    end = Mock(side_effect=[SandboxError("kind failed", details=details), None])
     end_nodes(engine, names, [node], end)
-    assert len(end.found) == 2 and next(answers, "all asked") == "all asked"
+    assert (end.call_count, removal.call_count) == (2, 3)
 
 
 @pytest.mark.parametrize(("version", "details"), [(2, DEAFNESS), (1, "no space left on device")])
@@ -88,7 +82,7 @@ def test_other_failures_are_reported_at_once(
     engine: FakeEngine, names: Names, node: Container, version: int, details: str
 ) -> None:
     engine.cgroups = version
-    end = End(engine, details)
+    end = Mock(side_effect=SandboxError("kind failed", details=details))
     with pytest.raises(SandboxError, match="kind failed"):
         end_nodes(engine, names, [node], end)
-    assert len(end.found) == 1
+    assert end.call_count == 1

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from sandbox.components.cluster import pod_proxy
-from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.components.cluster.pod_proxy import PodProxyStep, Proxied
+from sandbox.components.cluster.kind.command import Kind
+from sandbox.components.cluster.pod_proxy import PodProxyStep
 from sandbox.components.network.proxy_settings import Proxies
 from sandbox.names import Names
 from sandbox.step import State, Status
+from tests.support import memory_nodes
 from tests.support.api_server import ApiServer
-from tests.support.fakes import FakeEngine, NoWork
+from tests.support.fakes import NETWORK, FakeEngine, NoWork
 
 VARIABLES = {"HTTPS_PROXY": 'http://u:p%41"\\@p:3128', "NO_PROXY": "a,b"}
 POLICY = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies/sandbox-proxy"
@@ -39,9 +41,8 @@ def test_the_unit_has_the_variables_and_no_others() -> None:
 @pytest.fixture
 def step(engine: FakeEngine, names: Names, server: ApiServer) -> PodProxyStep:
     server.kinds[f"/apis/{pod_proxy.API}"] = dict(KINDS)
-    nodes, proxies = kind_provider.nodes(engine, names), Proxies(https=SECRET, direct=(".corp",))
-    domain = "demo.localhost"
-    return PodProxyStep(names, Proxied(engine=engine, nodes=nodes, names=names, domain=domain, proxies=proxies))
+    provider = memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK))
+    return PodProxyStep(names, replace(provider.proxied, proxies=Proxies(https=SECRET, direct=(".corp",))))
 
 
 def without(step: PodProxyStep) -> PodProxyStep:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pytest
 import yaml
 
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.cluster import company_ca
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.registry.mirrors_step import MirrorsStep
 from sandbox.engine import ContainerSpec
@@ -17,7 +16,6 @@ from sandbox.names import Names
 from sandbox.oci.credential import Credential
 from sandbox.step import State, Status
 from tests.support.fakes import NETWORK, FakeEngine, NoWork, applied
-from tests.support.trust_roots import stranger
 
 SECRET = "canary-4711"
 
@@ -59,16 +57,6 @@ def test_account_is_in_private_files_and_nowhere_else(engine: FakeEngine, names:
     assert (box.files[place], box.modes[place]) == (file.read_bytes(), 0o600)
     assert all(SECRET not in repr(replace(box.spec, folders={})) for box in engine.boxes.values())
     assert SECRET not in repr(step) and SECRET not in step.check().detail
-
-
-def test_each_mirror_trusts_the_company(engine: FakeEngine, names: Names, step: MirrorsStep, tmp_path: Path) -> None:
-    step.apply(NoWork())
-    company = stranger("Acme")
-    (tmp_path / "company.pem").write_bytes(company)
-    trusting = replace(step, company=CompanyCa(tmp_path / "company.pem"))
-    assert "has other settings, certificates" in trusting.check().detail
-    assert applied(trusting).state is State.READY
-    assert engine.boxes[names.mirror("quay.io")].files[company_ca.PLACE] == company
 
 
 def test_stopped_or_removed_mirror_is_restored(engine: FakeEngine, names: Names, step: MirrorsStep) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import tomllib
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +12,7 @@ import pytest
 import yaml
 
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.cluster.containerd_hosts import FOLDER, LISTING, MARK, read_listing
+from sandbox.components.cluster.containerd_hosts import FOLDER, MARK
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.registry import node_config_step
 from sandbox.components.registry.node_config_step import WiringStep, tls_host_files
@@ -28,13 +26,15 @@ from sandbox.system.wait import WaitTimeout
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeEngine, NoWork, applied
 from tests.support.memory_nodes import Nodes
-from tests.support.programs import make_program
 from tests.support.registry_simulator import Fault, Simulator
 
 HOSTING = "/api/v1/namespaces/kube-public/configmaps/local-registry-hosting"
 SLICE = f"/apis/discovery.k8s.io/v1/namespaces/{SYSTEM_NAMESPACE}/endpointslices/registry"
 SERVICE = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/services/registry"
 IN_CLUSTER = f"registry.{SYSTEM_NAMESPACE}.svc.cluster.local:5000"
+
+
+Files = dict[PurePosixPath, bytes]
 
 
 @pytest.fixture
@@ -61,20 +61,25 @@ def start(engine: FakeEngine, name: str, port: int = 0) -> None:
     engine.run(ContainerSpec(name=name, image=image, command=command, labels={}, network=NETWORK, publish=publish))
 
 
-def hosts(engine: FakeEngine, node: str) -> set[str]:
-    """The registries that the node has been told of."""
-    return {path.parent.name for path in engine.boxes[node].files if path.name == "hosts.toml"}
+@pytest.fixture
+def files(names: Names, nodes: Nodes) -> Files:
+    return nodes.engine.boxes[names.node].files
+
+
+def hosts(files: Files) -> set[str]:
+    """The registries that the node with these files has been told of."""
+    return {path.parent.name for path in files if path.name == "hosts.toml"}
 
 
 def test_nodes_tools_and_pods_learn_of_it(
-    engine: FakeEngine, names: Names, server: ApiServer, step: WiringStep
+    engine: FakeEngine, names: Names, server: ApiServer, step: WiringStep, files: Files
 ) -> None:
     assert step.check().state is State.DRIFTED
     assert applied(step).state is State.READY
     port, runtime = step.registry.port, f"{names.registry}:5000"
-    assert hosts(engine, names.node) == {f"localhost:{port}", runtime, f"{names.registry}:{port}", IN_CLUSTER}
+    assert hosts(files) == {f"localhost:{port}", runtime, f"{names.registry}:{port}", IN_CLUSTER}
     host = {f"http://{runtime}": {"capabilities": ["pull", "resolve"]}}
-    for data in engine.boxes[names.node].files.values():
+    for data in files.values():
         assert tomllib.loads(data.decode()) == {"server": f"http://{runtime}", "host": host}
     said = yaml.safe_load(server.objects[HOSTING]["data"]["localRegistryHosting.v1"])
     assert (said["host"], said["hostFromContainerRuntime"]) == (f"localhost:{port}", runtime)
@@ -82,15 +87,6 @@ def test_nodes_tools_and_pods_learn_of_it(
     assert server.objects[SLICE]["endpoints"] == [{"addresses": [engine.boxes[names.registry].address]}]
     assert server.objects[SLICE]["metadata"]["labels"] == {"kubernetes.io/service-name": "registry"}
     assert server.objects[SERVICE]["spec"] == {"ports": [{"name": "http", "port": 5000}]}, "without a selector"
-
-
-def test_all_files_of_a_node_are_read_by_one_program(tmp_path: Path) -> None:
-    written = {tmp_path / name / "hosts.toml": b"server = 'x'\n[host]\n" for name in ("a:1", "b")}
-    for path, data in written.items():
-        path.parent.mkdir()
-        path.write_bytes(data)
-    listing = subprocess.run([*LISTING[:-1], tmp_path], capture_output=True, text=True, check=True)
-    assert read_listing(listing.stdout) == {PurePosixPath(path): data for path, data in written.items()}
 
 
 def test_removed_cluster_objects_are_restored(server: ApiServer, step: WiringStep) -> None:
@@ -104,12 +100,9 @@ def test_removed_cluster_objects_are_restored(server: ApiServer, step: WiringSte
 
 @pytest.mark.fault(25)
 @pytest.mark.parametrize("content", [None, b"server = 'elsewhere'\n"])
-def test_changed_node_file_is_restored(
-    engine: FakeEngine, names: Names, step: WiringStep, content: bytes | None
-) -> None:
+def test_changed_node_file_is_restored(step: WiringStep, files: Files, content: bytes | None) -> None:
     """Hosts.toml on the node is changed → `up` writes it again."""
     step.apply(NoWork())
-    files = engine.boxes[names.node].files
     path = FOLDER / f"localhost:{step.registry.port}" / "hosts.toml"
     before = files.pop(path)
     if content is not None:
@@ -120,11 +113,8 @@ def test_changed_node_file_is_restored(
     assert files[path] == before
 
 
-def test_files_of_an_earlier_spec_go_and_those_of_others_stay(
-    engine: FakeEngine, names: Names, step: WiringStep
-) -> None:
+def test_files_of_an_earlier_spec_go_and_those_of_others_stay(step: WiringStep, files: Files) -> None:
     step.apply(NoWork())
-    files = engine.boxes[names.node].files
     old, theirs = FOLDER / "localhost:4999" / "hosts.toml", FOLDER / "hub.demo.localhost" / "hosts.toml"
     files |= {old: MARK + b"server = 'x'\n", theirs: b"server = 'y'\n"}
     assert step.check().state is State.DRIFTED and str(old) in step.check().detail
@@ -135,37 +125,36 @@ def test_files_of_an_earlier_spec_go_and_those_of_others_stay(
     step = replace(step, registry=step.registry.model_copy(update={"tls": (kept,)}))
     assert "from an earlier spec" in step.check().detail
     assert applied(step).state is State.READY
-    assert kept in hosts(engine, names.node) and hosts(engine, names.node).isdisjoint(gone)
+    assert kept in hosts(files) and hosts(files).isdisjoint(gone)
 
 
 def test_canary_is_pulled_on_each_node_and_slowest_is_reported(
-    engine: FakeEngine, names: Names, step: WiringStep, nodes: Nodes
+    names: Names, step: WiringStep, nodes: Nodes, files: Files
 ) -> None:
     step.apply(NoWork())
-    nodes.add(names, "late")
+    late = nodes.add(names, "late")
     nodes.answers["late"] = "pulled 55\n"
     status = step.check()
     assert status.state is State.ABSENT and "late" in status.detail
     step.apply(NoWork())
-    assert hosts(engine, "late") == hosts(engine, names.node)
+    assert late.files == files
     nodes.pulled.clear()
     assert step.check().detail == "wired, canary 55 ms"
     image = f"localhost:{step.registry.port}/{canary_image.REPOSITORY}@{canary_image.document().digest}"
     assert sorted(nodes.pulled) == sorted([(names.node, image), ("late", image)])
 
 
-def test_mirrors_come_before_their_upstreams(engine: FakeEngine, names: Names, step: WiringStep) -> None:
+def test_mirrors_come_before_their_upstreams(engine: FakeEngine, names: Names, step: WiringStep, files: Files) -> None:
     step.apply(NoWork())
     mirrored = wiring(engine, names, mirrors=("docker.io", "http://reg.office:5000"), port=step.registry.port)
     assert mirrored.check().state is State.ABSENT
     mirrored.apply(NoWork())
-    files = engine.boxes[names.node].files
     hub, office = (files[FOLDER / name / "hosts.toml"].decode() for name in ("docker.io", "reg.office:5000"))
     assert 'server = "https://registry-1.docker.io"' in hub and f"http://{names.mirror('docker.io')}:5000" in hub
     assert 'server = "http://reg.office:5000"' in office
     assert step.check().state is State.DRIFTED
     step.apply(NoWork())
-    assert "docker.io" not in hosts(engine, names.node)
+    assert "docker.io" not in hosts(files)
 
 
 def test_without_a_registry_it_says_what_to_do(engine: FakeEngine, names: Names, step: WiringStep) -> None:
@@ -199,7 +188,7 @@ def test_registry_that_accepts_no_images_is_reported(
 
 
 def test_a_registry_of_others_takes_the_place_of_our_own(
-    engine: FakeEngine, names: Names, server: ApiServer, step: WiringStep
+    engine: FakeEngine, names: Names, server: ApiServer, step: WiringStep, files: Files
 ) -> None:
     step.apply(NoWork())
     port = step.registry.port
@@ -207,7 +196,7 @@ def test_a_registry_of_others_takes_the_place_of_our_own(
     external = wiring(engine, names, external=f"127.0.0.1:{port}")
     assert external.check().state is not State.READY
     assert applied(external).state is State.READY
-    assert hosts(engine, names.node) == {f"127.0.0.1:{port}", "theirs:5000", f"theirs:{port}", IN_CLUSTER}
+    assert hosts(files) == {f"127.0.0.1:{port}", "theirs:5000", f"theirs:{port}", IN_CLUSTER}
     said = yaml.safe_load(server.objects[HOSTING]["data"]["localRegistryHosting.v1"])
     assert (said["host"], said["hostFromContainerRuntime"]) == (f"127.0.0.1:{port}", "theirs:5000")
     assert server.objects[SLICE]["endpoints"] == [{"addresses": [engine.boxes["theirs"].address]}]
@@ -225,7 +214,7 @@ def test_external_registry_with_account_is_wired_without_canary(
 
 
 def test_external_registry_by_its_own_name_needs_no_service(
-    engine: FakeEngine, names: Names, server: ApiServer, registry: Simulator, nodes: Nodes
+    engine: FakeEngine, names: Names, server: ApiServer, registry: Simulator, files: Files
 ) -> None:
     server.objects |= {SERVICE: {}, SLICE: {"endpoints": [{"addresses": ["10.0.0.9"]}]}}
     # An address that is not loopback and is this machine all the same.
@@ -234,13 +223,4 @@ def test_external_registry_by_its_own_name_needs_no_service(
     assert step.check().state is State.DRIFTED
     assert applied(step).state is State.READY
     assert SERVICE not in server.objects and SLICE not in server.objects
-    assert all(PurePosixPath(path).parent.name.startswith("0.0.0.0:") for path in engine.boxes[names.node].files)
-
-
-@pytest.mark.parametrize(("script", "answer"), [("echo began; echo refused; exit 1", "refused"), ("exit 0", "pulled ")])
-def test_canary_script_prints_the_time_or_the_error(tmp_path: Path, script: str, answer: str) -> None:
-    make_program(tmp_path / "crictl", script)
-    argv = node_config_step.canary_command("localhost:5001", "sandbox/canary@sha256:1")
-    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, check=True)
-    assert done.stdout.startswith(answer) and len(done.stdout.splitlines()) == 1
+    assert all(host.startswith("0.0.0.0:") for host in hosts(files))

@@ -309,9 +309,7 @@ def test_cluster_whose_nodes_others_removed_is_reported_as_lost(
     """Its nodes are removed by `docker rm` → it is known that there was a cluster; after `down` it is not."""
     step = ClusterStep(provider, names, "v1")
     made(provider)
-    assert not step.is_lost()
     engine.remove_container(names.node)
-    assert step.is_lost()
     assert step.check() == Status(State.ABSENT, "its nodes were removed, not by sandbox")
     second = InMemory(engine).add(names, f"{names.cluster}-control-plane2", "control-plane")
     assert step.stop() and not second.running, "what is left of it can be stopped"
