@@ -7,13 +7,11 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.workloads.helm import Helm
-from sandbox.config import yaml_text
 from sandbox.config.schema import Chart
 from sandbox.errors import UsageError
 from sandbox.init.detected import App, Findings, Front
 from tests.support.project_folder import DEPLOYMENT, look, write
 
-BOMB = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]\n" for n in range(1, 20))
 SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: NAME}\nspec: {ports: [{port: 8080}]}\n"
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: NAME}\nspec: {containers: [{name: a, image: acme/NAME}]}\n"
 
@@ -56,19 +54,16 @@ def test_dockerfile_that_copies_from_the_project_is_built_there(tmp_path: Path) 
     assert not look(write(tmp_path, {"compose.yaml": "services: {web: {image: x}}"})).notes
 
 
-@pytest.mark.parametrize("refused", ["iterdir", "is_dir"])
-def test_folder_that_may_not_be_read_is_passed_by(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
-) -> None:
+def test_folder_that_may_not_be_read_is_passed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, {"app/Dockerfile": "FROM x", "pgdata/Dockerfile": "FROM x"})
-    real = getattr(Path, refused)
+    real = Path.iterdir
 
     def refuse(place: Path) -> object:
         if place.name == "pgdata":
             raise PermissionError(13, "Permission denied", str(place))
         return real(place)
 
-    monkeypatch.setattr(Path, refused, refuse)
+    monkeypatch.setattr(Path, "iterdir", refuse)
     assert [app.name for app in look(tmp_path).apps][:1] == ["app"]
 
 
@@ -92,9 +87,7 @@ def test_unknown_profile_is_refused(tmp_path: Path) -> None:
     assert [app.name for app in look(tmp_path, ["*"]).apps] == ["web"]
 
 
-@pytest.mark.parametrize(
-    ("kind", "items"), [("kind: CronJob", ()), ("kind: ConfigMap", ()), ("kind: StatefulSet", ("k8s/",))]
-)
+@pytest.mark.parametrize(("kind", "items"), [("kind: CronJob", ()), ("kind: StatefulSet", ("k8s/",))])
 def test_manifests_that_run_nothing_do_not_replace_a_compose_file(
     tmp_path: Path, kind: str, items: tuple[str, ...]
 ) -> None:
@@ -132,10 +125,9 @@ def test_other_sandboxes_below_are_left_out_and_named(tmp_path: Path) -> None:
     assert findings.notes == ("left out: a/, more/b/ (other sandboxes: sandbox up -f a/sandbox.yaml)",)
 
 
-def test_manifest_folders_are_the_largest_with_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(yaml_text, "MAX_VALUES", 20_000)  # a million takes two seconds
+def test_manifest_folders_are_the_largest_with_nothing_else(tmp_path: Path) -> None:
     files = {"deploy/k8s/api/api.yaml": DEPLOYMENT, "deploy/values.yaml": "a: 1", "ci.yml": "on: push"}
-    findings = look(write(tmp_path, {**files, "top.yaml": named(DEPLOYMENT, "top"), "bomb.yaml": BOMB}))
+    findings = look(write(tmp_path, {**files, "top.yaml": named(DEPLOYMENT, "top")}))
     assert findings.items == ("deploy/k8s/", "top.yaml")
     assert findings.hosts == ("api.shop.sandbox.localhost",)
     assert findings.images == ("localhost:5001/shop/api:1",)
@@ -177,12 +169,9 @@ def test_manifests_of_unknown_kinds_are_left_out(tmp_path: Path) -> None:
     assert look(write(tmp_path, {"crd.yaml": DEFINITION})).items == ("k8s/", "crd.yaml")
 
 
-@pytest.mark.parametrize("has_definition", [True, False])
-def test_routes_of_the_gateway_api_ask_for_it(tmp_path: Path, has_definition: bool) -> None:
+def test_routes_of_the_gateway_api_ask_for_it(tmp_path: Path) -> None:
     route = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: a}\n"
-    definition = DEFINITION.replace("acme.io", "gateway.networking.k8s.io").replace("Shop", "HTTPRoute")
-    write(tmp_path, {"k8s/a.yaml": route, **({"k8s/crd.yaml": definition} if has_definition else {})})
-    assert look(tmp_path).needs_gateway_api is not has_definition
+    assert look(write(tmp_path, {"k8s/a.yaml": route})).needs_gateway_api
 
 
 def test_single_service_gets_an_ingress(tmp_path: Path) -> None:
@@ -199,9 +188,7 @@ def test_single_service_gets_an_ingress(tmp_path: Path) -> None:
     [
         (("kustomize",), ("kustomize/",)),
         (("base", "overlays/prod", "overlays/dev"), ("overlays/dev/",)),
-        (("base", "overlays/eu", "overlays/local"), ("overlays/local/",)),
         (("base", "overlays/prod", "overlays/staging"), ("base/",)),
-        (("b", "deep/er/a"), ("b/",)),
         (("api/base", "api/dev", "web/base", "web/dev", "web/prod"), ("api/dev/", "web/dev/")),
     ],
 )
@@ -240,16 +227,12 @@ def test_charts_are_applied_where_nothing_else_is(tmp_path: Path) -> None:
 
 def test_chart_that_another_has_as_a_part_is_left_out(tmp_path: Path) -> None:
     whole = "name: shop\ndependencies: [{name: x, version: 1.0.0, repository: 'file://../web'}]\n"
-    more = {f"{name}/chart/Chart.yaml": "name: y" for name in ("api", "mail")}
-    findings = look(
-        write(tmp_path, {**CHART, "charts/shop/Chart.yaml": whole, "other/web/Chart.yaml": "name: y", **more})
-    )
-    assert [item for item in findings.items if isinstance(item, dict)] == [
+    more = {"charts/shop/Chart.yaml": whole, "api/chart/Chart.yaml": "name: y", "mail/chart/Chart.yaml": "name: y"}
+    assert look(write(tmp_path, {**CHART, **more})).items == (
         {"chart": "api/chart", "release": "api"},
         {"chart": "charts/shop", "release": "shop"},
         {"chart": "mail/chart", "release": "mail"},
-        {"chart": "other/web", "release": "web"},
-    ]
+    )
 
 
 @pytest.mark.parametrize(("running", "item"), [(2, {"chart": "charts/web", "release": "web"}), (1, "k8s/")])
@@ -266,15 +249,6 @@ def test_charts_are_applied_if_they_run_more(
 
     monkeypatch.setattr(Helm, "find", lambda store: OneHelm())
     assert look(write(tmp_path, {**CHART, "k8s/a.yaml": DEPLOYMENT})).items == (item,)
-
-
-def test_machine_without_helm_does_not_know_the_images_of_charts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    findings = look(write(tmp_path, {**CHART, "test/Dockerfile": "FROM x"}))
-    assert findings.apps == ()
-    assert "so it is unknown what the charts run" in findings.notes[0]
 
 
 @pytest.mark.parametrize("tool", ["skaffold.yaml", "Tiltfile"])
