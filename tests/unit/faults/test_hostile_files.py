@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import os
-import struct
 import tarfile
 import tracemalloc
 from pathlib import Path
@@ -15,8 +13,6 @@ from typing import Any
 import pytest
 
 from sandbox.config import text_file, yaml_text
-from sandbox.config.loader import parse as parse_document
-from sandbox.config.schema import Spec
 from sandbox.errors import BadFile
 from sandbox.images.images_yaml import Entry, FromArchive, FromLayout
 from sandbox.images.push import PushFailed, push
@@ -29,33 +25,6 @@ from tests.support.registry_simulator import Simulator
 SECRET = "canary of another file"
 BOMB = "a0: &a0 {x: y}\n" + "".join(f"a{n}: &a{n} {{<<: [{f'*a{n - 1}, ' * 9}]}}\n" for n in range(1, 20))
 APP = TestImage((layer(1),), "app")
-
-
-@pytest.mark.fault(43)
-@pytest.mark.parametrize(
-    "text",
-    [
-        "name: !!python/object/apply:os.system [touch /tmp/owned]",
-        "name: a\nname: b",
-        "apply: " + "[" * 10_000,
-        "name: " + "'" * 9_999,
-        "apply: &a [*a]",
-        "name: " + "9" * 100_000,
-        "registry: {port: 0x" + "f" * 100_000 + "}",
-        "name: a\x00b",
-        "? [a, b]\n: c",
-        "<<: {name: a}",
-        "--- \nname: a\n--- \nname: b",
-    ],
-    ids=lambda text: text[:24],
-)
-def test_yaml_that_is_made_to_do_harm_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tags that run code, endless nesting, keys twice, circles, huge numbers → refused with file and line."""
-    monkeypatch.setattr(yaml_text, "MAX_VALUES", 20_000)  # a million takes two seconds
-    with pytest.raises(BadFile) as caught:
-        parse_document(text, Spec, origin="sandbox.yaml")
-    assert caught.value.brief.startswith("sandbox.yaml:")
-    assert len(str(caught.value)) < 5_000  # and the harm is not repeated
 
 
 @pytest.mark.fault(43)
@@ -147,12 +116,13 @@ def test_an_oci_folder_cannot_name_files_outside_of_it(tmp_path: Path, outside: 
 
 
 @pytest.mark.fault(47)
-def test_an_archive_that_swells_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
-    """A gzip file of some thousand bytes with a layer of 100 GB → refused at the layer's header."""
+@pytest.mark.parametrize(("size", "reason"), [(100 << 30, "would be"), (-1024, "not a readable tar archive")])
+def test_archive_with_an_impossible_size_is_refused(tmp_path: Path, size: int, reason: str) -> None:
+    """A small file with a layer of 100 GB, or of a size that sends readers back (CVE-2025-8194) → refused at once."""
     header = tarfile.TarInfo("layer.tar")
-    header.size = 100 << 30
+    header.size = size
     (tmp_path / "bomb.tar").write_bytes(gzip.compress(header.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 20)))
-    assert "would be" in refused(FromArchive(parse_target("app:dev"), tmp_path / "bomb.tar"))
+    assert reason in refused(FromArchive(parse_target("app:dev"), tmp_path / "bomb.tar"))
 
 
 @pytest.mark.fault(47)
@@ -189,15 +159,3 @@ def test_image_that_is_no_usual_file_is_refused(tmp_path: Path, place: str, kind
         os.truncate(path[place], 1 << 30)
     entry = FromArchive(target, path[place]) if place == "archive" else FromLayout(target, folder)
     assert str(tmp_path) in refused(entry)
-
-
-@pytest.mark.fault(47)
-def test_archive_with_a_link_cycle_is_refused(tmp_path: Path) -> None:
-    """A member of negative size, which sends readers back (CVE-2025-8194) → refused."""
-    header = bytearray(tarfile.TarInfo("layer.tar").tobuf(tarfile.GNU_FORMAT))
-    header[124:136] = b"\xff" * 4 + struct.pack(">q", -1024)
-    header[148:156] = b" " * 8
-    header[148:156] = f"{sum(header):06o}\0 ".encode()
-    output = io.BytesIO(bytes(header) + bytes(10240))
-    (tmp_path / "back.tar").write_bytes(output.getvalue())
-    refused(FromArchive(parse_target("app:dev"), tmp_path / "back.tar"))

@@ -133,17 +133,15 @@ def test_manifest_folders_are_the_largest_with_nothing_else(tmp_path: Path) -> N
     assert findings.images == ("localhost:5001/shop/api:1",)
 
 
-def test_manifests_next_to_a_template_are_noted(tmp_path: Path) -> None:
-    write(tmp_path, {"k8s/api.yaml": DEPLOYMENT, "k8s/late.yaml": "{{ if .Values.late }}\nkind: Pod\n{{ end }}\n"})
-    assert look(tmp_path).notes == ("left out: k8s/ (k8s/late.yaml is not valid YAML)",)
-
-
 def test_manifests_that_are_not_yaml_are_noted(tmp_path: Path) -> None:
     broken = DEPLOYMENT.replace("metadata:", "\tmetadata:", 1)
     write(tmp_path, {"a.yaml": broken, "k8s/b.yaml": broken, "mkdocs.yml": "a: !!python/name:b\n"})
     findings = look(write(tmp_path, {"skaffold.yaml": "apiVersion: skaffold/v4beta1\nbuild: [\n"}))
     starts = ("left out: k8s/b.yaml (line ", "left out: a.yaml (line ", "left out: skaffold.yaml (line ")
     assert all(note.startswith(start) for note, start in zip(findings.notes, starts, strict=True))
+    template = "{{ if .Values.late }}\nkind: Pod\n{{ end }}\n"
+    write(tmp_path / "other", {"k8s/api.yaml": DEPLOYMENT, "k8s/late.yaml": template})
+    assert look(tmp_path / "other").notes == ("left out: k8s/ (k8s/late.yaml is not valid YAML)",)
 
 
 def test_manifests_that_repeat_others_are_left_out(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from sandbox.init import dockerfile
@@ -54,17 +52,3 @@ FROM nginx
 @pytest.mark.parametrize(("stage", "port"), [("base", None), ("DEV", 3000), ("server", 8080), (None, None)])
 def test_stage_has_the_instructions_of_its_bases(stage: str | None, port: int | None) -> None:
     assert dockerfile.port(STAGES, stage) == port
-
-
-@pytest.mark.fault(43)
-@pytest.mark.parametrize(
-    "text",
-    ["\n" * 100_000, "ENV " + "a" * 100_000, "COPY --\n" + "\n" * 100_000, "FROM a AS a\n" * 20_000],
-    ids=lambda text: text[:8],
-)
-def test_long_dockerfile_is_read_at_once(text: str) -> None:
-    """A Dockerfile of 100 kB of empty lines, or one word → read at once by init."""
-    start = time.process_time()
-    assert dockerfile.port(f"FROM scratch\n{text}\nEXPOSE 80\n") == 80
-    assert list(dockerfile.sources(text)) == []
-    assert time.process_time() - start < 5.0

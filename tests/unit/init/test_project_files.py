@@ -107,18 +107,9 @@ def test_names_that_up_would_not_connect_are_written_down(tmp_path: Path) -> Non
     folder = written(tmp_path, Findings(apps, items=("k8s/",), images=images))
     names = [image.names for image in images_yaml.read(folder / "images.yaml").images]
     assert names == [("dockersamples/examplevotingapp_vote",), None]
+    assert "#- {from: build, context: web, as: shop/web:dev}" in (folder / "images.yaml").read_text()
     brought = ImageNames(prefix="localhost:5001", url="").with_images(folder / "images.yaml")
     assert [str(one.target) for image in images if (one := brought.find(image))] == ["shop/vote:dev", "shop/cart:dev"]
-
-
-def test_images_that_no_manifest_names_are_comments(tmp_path: Path) -> None:
-    apps = (App("web", "web"), App("php-redis", "php-redis"))
-    findings = Findings(apps, items=("k8s/",), images=("ghcr.io/acme/web:1", "gcr.io/samples/gb-frontend:v5"))
-    folder = written(tmp_path / "a", findings)
-    assert [str(entry.target) for entry in images_yaml.load(folder / "images.yaml")] == ["shop/web:dev"]
-    assert "#- {from: build, context: php-redis, as: shop/php-redis:dev}" in (folder / "images.yaml").read_text()
-    other = written(tmp_path / "b", Findings(apps[1:], items=("k8s/",), images=("redis:7",)))
-    assert images_yaml.load(other / "images.yaml") == () and load(other / "sandbox.yaml").push is None
 
 
 def test_programs_built_alike_share_an_image(tmp_path: Path) -> None:

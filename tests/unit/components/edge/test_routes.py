@@ -84,27 +84,22 @@ def test_domains_may_be_nested_and_the_longer_one_has_a_host() -> None:
     routes.require_unclaimed(inner, [outer])
 
 
-def test_ports_that_commands_added_replace_those_of_the_spec(tmp_path: Path) -> None:
+def test_ports_and_hosts_that_commands_added_replace_those_of_the_spec(tmp_path: Path) -> None:
     ports = (Port(5432, "shop/db:5432"), Port(6379, "shop/cache:6379"))
-    routes.save(tmp_path, replace(route("a"), ports=ports))
-    routes.ADDED_PORTS.save(tmp_path, ("a", Port(5432, "other/db:5432", proxy=True)))
-    routes.ADDED_PORTS.save(tmp_path, ("another", Port(7000, "x/y:7000")))
-    (found,) = routes.load(tmp_path)
-    assert found.every_port == (ports[1], Port(5432, "other/db:5432", proxy=True))
-    assert {("127.0.0.1", 5432), ("127.0.0.1", 6379)} < found.takes
-    routes.save(tmp_path, found)
-    routes.ADDED_PORTS.remove(tmp_path, "a.5432")
-    assert routes.load(tmp_path)[0].every_port == ports
-
-
-def test_hosts_that_commands_added_replace_those_of_the_spec(tmp_path: Path) -> None:
+    hosts = (Host("app.a.test"), Host("z.a.test", terminate=True))
+    routes.save(tmp_path, replace(route("a"), ports=ports, hosts=hosts))
+    port = Port(5432, "other/db:5432", proxy=True)
+    for sandbox, added in (("a", port), ("another", Port(7000, "x/y:7000"))):
+        routes.ADDED_PORTS.save(tmp_path, (sandbox, added))
     for host, sandbox in (("app.a.test", "a"), ("x.a.test", "a"), ("x.b.test", "b")):
         routes.ADDED_HOSTS.save(tmp_path, AddedRoute(host, sandbox, "localhost:3000"))
     routes.ADDED_HOSTS.remove(tmp_path, "x.a.test")
-    routes.save(tmp_path, replace(route("a"), hosts=(Host("app.a.test"), Host("z.a.test", terminate=True))))
     (found,) = routes.load(tmp_path)
-    added = Host("app.a.test", terminate=True, to="localhost:3000")
-    assert found.every_host == (Host("z.a.test", terminate=True), added)
+    assert found.every_port == (ports[1], port)
+    assert {("127.0.0.1", 5432), ("127.0.0.1", 6379)} < found.takes
+    assert found.every_host == (hosts[1], Host("app.a.test", terminate=True, to="localhost:3000"))
     routes.save(tmp_path, found)
+    routes.ADDED_PORTS.remove(tmp_path, "a.5432")
     routes.ADDED_HOSTS.remove(tmp_path, "app.a.test")
-    assert routes.load(tmp_path)[0].every_host == found.hosts
+    (kept,) = routes.load(tmp_path)
+    assert (kept.every_port, kept.every_host) == (ports, hosts)

@@ -113,7 +113,7 @@ def test_a_route_goes_though_the_edge_is_gone_or_stopped(
     assert routes.load(place.edge) == ()
 
 
-@pytest.mark.parametrize("harm", ["stopped", "gone", "image", "configuration", "damaged", "ports"])
+@pytest.mark.parametrize("harm", ["stopped", "gone", "image", "configuration", "ports"])
 def test_drift_is_seen_and_repaired_for_every_sandbox(
     engine: FakeEngine, place: Home, a: EdgeStep, b: EdgeStep, harm: str
 ) -> None:
@@ -129,8 +129,6 @@ def test_drift_is_seen_and_repaired_for_every_sandbox(
             box.image = engine.images[UPSTREAM["busybox"]]
         case "configuration":
             (place.edge / RECORD).unlink()
-        case "damaged":
-            (place.edge / RECORD).write_bytes(b"\x00[")
         case "ports":
             box.spec = replace(box.spec, labels={**box.spec.labels, MADE: "with other ports"})
     assert a.check().state is (State.ABSENT if harm == "gone" else State.DRIFTED)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.edge.haproxy_admin import Control, Unreachable
+from sandbox.components.edge.haproxy_admin import Control
 from sandbox.components.edge.use import Use, UseCounts
 from sandbox.names import Names
 from sandbox.system import host_network
@@ -48,13 +48,6 @@ class Edge(Control):
         return ""
 
 
-class Silent(Control):
-    """It does not answer, as while its container is replaced."""
-
-    def ask(self, command: str) -> str:
-        raise Unreachable("no such socket")
-
-
 @pytest.fixture
 def edge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Edge:
     table = tmp_path / "tcp"
@@ -75,13 +68,6 @@ def test_use_is_that_of_the_sandbox_alone(edge: Edge, names: Names, monkeypatch:
     assert seen.is_used(replace(seen, api=frozenset())) and not seen.is_used(seen)
     monkeypatch.setattr(Edge, "stat", STAT.replace("443,UP,L4OK,,1", "443,DOWN,L4CON,,1"))
     assert not Use(names, edge).read().healthy
-
-
-def test_use_without_edge_or_kubeconfig_is_none(edge: Edge, names: Names) -> None:
-    silent = Use(names, Silent(edge.path))
-    assert silent.read() == UseCounts(0, 0, frozenset())
-    silent.trust_servers(healthy=True)
-    silent.cut()
 
 
 def test_servers_are_trusted_asked_again_and_cut_off(edge: Edge, names: Names) -> None:

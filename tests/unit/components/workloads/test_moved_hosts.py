@@ -22,7 +22,7 @@ INGRESS = manifest(
     metadata={"name": "web", "annotations": {LOGIN: f"https://login.{BASE}/check"}},
     spec={
         "rules": [{"host": f"web.{BASE}"}, {"host": "web.example.com"}, {}],
-        "tls": [{"hosts": [f"*.{BASE}", BASE], "secretName": "tls"}],
+        "tls": [{"hosts": [f"*.{BASE}", BASE], "secretName": BASE}],
     },
 )
 
@@ -30,7 +30,7 @@ INGRESS = manifest(
 def test_hosts_of_an_ingress_are_below_the_sandboxs_domain() -> None:
     written = HOSTS.written(INGRESS)
     assert [rule.get("host") for rule in written["spec"]["rules"]] == [f"web.{DOMAIN}", "web.example.com", None]
-    assert written["spec"]["tls"][0] == {"hosts": [f"*.{DOMAIN}", DOMAIN], "secretName": "tls"}
+    assert written["spec"]["tls"][0] == {"hosts": [f"*.{DOMAIN}", DOMAIN], "secretName": BASE}
     assert written["metadata"]["annotations"] == {LOGIN: f"https://login.{DOMAIN}/check"}
     assert INGRESS["spec"]["rules"][0]["host"] == f"web.{BASE}", "the project's own object stays"
     assert list(HOSTS.notes([INGRESS])) == [
@@ -44,8 +44,6 @@ def test_hosts_of_an_ingress_are_below_the_sandboxs_domain() -> None:
 @pytest.mark.parametrize(
     ("kind", "spec", "expected"),
     [
-        ("TLSRoute", {"hostnames": [f"web.{BASE}"]}, {"hostnames": [f"web.{DOMAIN}"]}),
-        ("Gateway", {"listeners": [{"hostname": f"*.{BASE}"}]}, {"listeners": [{"hostname": f"*.{DOMAIN}"}]}),
         (
             "HTTPRoute",
             {"rules": [{"filters": [{"requestRedirect": {"hostname": f"web.{BASE}"}}]}]},
@@ -57,7 +55,6 @@ def test_hosts_of_an_ingress_are_below_the_sandboxs_domain() -> None:
             {"routes": [{"match": f"Host(`web.{BASE}`) && PathPrefix(`/a`)"}]},
             {"routes": [{"match": f"Host(`web.{DOMAIN}`) && PathPrefix(`/a`)"}]},
         ),
-        ("Ingress", {"tls": [{"secretName": BASE}]}, {"tls": [{"secretName": BASE}]}),
         ("Widget", {"hostnames": [f"web.{BASE}"]}, {"hostnames": [f"web.{BASE}"]}),
         ("HTTPRoute", "nonsense", "nonsense"),
     ],
@@ -72,7 +69,7 @@ POD = manifest("Pod", spec={"containers": CONTAINERS})
 SETTINGS = manifest("ConfigMap", data={"a.conf": f"host=web.{BASE}; other=my{BASE} {BASE}.example.com", "b": 1})
 
 
-def test_settings_are_named_and_stay() -> None:
+def test_settings_stay_and_are_named_unless_the_spec_says_so() -> None:
     assert HOSTS.written(POD) == POD and HOSTS.written(SETTINGS) == SETTINGS
     stays = "stays; `rewrite_settings: true` in sandbox.yaml changes it"
     assert list(HOSTS.notes([POD, SETTINGS])) == [
@@ -80,9 +77,6 @@ def test_settings_are_named_and_stay() -> None:
         f"Pod web: web.{BASE} {stays}",
         f"ConfigMap web: web.{BASE} {stays}",
     ]
-
-
-def test_settings_change_when_the_spec_says_so() -> None:
     hosts = HostNames(BASE, DOMAIN, settings=True)
     container = hosts.written(POD)["spec"]["containers"][0]
     assert container["env"][0]["value"] == f"https://web.{DOMAIN}:8443/a,http://{DOMAIN}/"
@@ -90,12 +84,6 @@ def test_settings_change_when_the_spec_says_so() -> None:
     text = f"host=web.{DOMAIN}; other=my{BASE} {BASE}.example.com"
     assert hosts.written(SETTINGS)["data"] == {"a.conf": text, "b": 1}
     assert f"ConfigMap web: web.{BASE} becomes web.{DOMAIN}" in list(hosts.notes([SETTINGS]))
-
-
-def test_sandbox_with_the_projects_own_domain_changes_nothing() -> None:
-    hosts = HostNames(BASE, BASE, settings=True)
-    assert [hosts.written(each) for each in (INGRESS, POD)] == [INGRESS, POD]
-    assert list(hosts.notes([INGRESS, POD, SETTINGS])) == []
 
 
 def test_names_and_labels_stay_and_keys_of_a_config_map_change() -> None:

@@ -73,19 +73,6 @@ def test_names_of_kubernetes_replace_those_of_compose_as_hosts(tmp_path: Path) -
     assert project(tmp_path).notes == ("my_db is called my-db in the cluster: change what else calls it",)
 
 
-def test_ports_at_which_others_name_a_service_are_added(tmp_path: Path) -> None:
-    write(tmp_path, {"nginx.conf": "proxy_pass http://api:9000;"})
-    text = """\
-  api: {image: x, ports: [8080], container_name: backend}
-  web:
-    image: y
-    environment: {A: 'http://backend:8081/', B: 'http://api:8080', C: 'pg://api:1234@db', D: 'api:12-alpine'}
-    volumes: ['./nginx.conf:/etc/nginx.conf']
-"""
-    apps = services(tmp_path, text)
-    assert apps["api"].more_ports == ((8081, "tcp"), (9000, "tcp"))
-
-
 def test_other_names_of_a_service_are_aliases(tmp_path: Path) -> None:
     text = """\
   a: {image: x, container_name: shop-a, hostname: a.example, networks: {n: {aliases: [alias, b]}}}
