@@ -23,7 +23,6 @@ from sandbox.cli.signals import ECHO, Terminated
 from tests.support.images import TestImage, layer, new_save
 from tests.support.registry_simulator import Simulator
 from tests.support.terminal import CTRL_C, Terminal, runs
-from tests.unit.faults.test_engine import ANSWER
 
 ROOT = Path(__file__).parents[3]
 
@@ -201,7 +200,7 @@ def test_a_command_while_the_engine_does_not_answer(run: Run, tmp_path: Path) ->
         terminal = run("-m", "sandbox", "down", "demo", "--purge", DOCKER_HOST=f"unix://{tmp_path}/engine.sock")
         with listener.accept()[0] as first:
             first.recv(65536)
-            first.sendall(ANSWER.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            first.sendall(b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK")
         with listener.accept()[0] as second:
             second.recv(65536)
             interrupted(terminal, b"run `sandbox down demo --purge` again to remove the rest")
