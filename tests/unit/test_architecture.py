@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.sources import PACKAGE, nodes
+import pytest
+
+from tests.support.sources import PACKAGE, calls, nodes
 
 TESTS = Path(__file__).parent.parent
 LONGEST_TEST_NAME = 90
@@ -87,13 +88,28 @@ def test_names_of_tests_begin_with_a_subject_and_are_short() -> None:
     assert names == []
 
 
-def test_module_names_are_used_once_but_for_common_parts() -> None:
-    """A name in an error or a listing leads to one file; components have parts of the same name."""
-    counts = Counter(file.name for file in PACKAGE.rglob("*.py"))
-    assert {name for name, count in counts.items() if count > 1} <= {
-        "__init__.py",
-        "command.py",
-        "provider.py",
-        "step.py",
-        "steps.py",
-    }
+def is_undecided(node: ast.Call, called: str) -> bool:
+    """Whether a call leaves it to the locale which bytes a text is."""
+    given = {one.arg for one in node.keywords}
+    if "encoding" in given:
+        return False
+    match called.rpartition(".")[2]:
+        case "read_text":
+            return not node.args
+        case "write_text":
+            return True
+        case "open" | "fdopen" if called != "tarfile.open":
+            values = [*node.args, *(one.value for one in node.keywords if one.arg == "mode")]
+            words = [str(one.value) for one in values if isinstance(one, ast.Constant)]
+            modes = [word for word in words if set(word) <= set("rwaxb+t")]
+            is_text = modes or called in ("open", "os.fdopen") or not node.args  # else it opens something else
+            return bool(is_text) and not any("b" in mode for mode in modes)
+        case "Popen" | "run":
+            return "text" in given
+    return False
+
+
+@pytest.mark.fault(53)
+def test_every_text_file_names_its_encoding() -> None:
+    """The locale is ISO 8859-1 → no file is read or written by it."""
+    assert [f"{path}:{node.lineno}" for path, node, called in calls() if is_undecided(node, called)] == []

@@ -5,12 +5,18 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+import requests
+import urllib3
 
 from sandbox.advice import registry
 from sandbox.errors import SandboxError
+from sandbox.sanitize import cause
+from tests.support.ports import free_port
 from tests.support.sources import dotted, nodes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,3 +83,10 @@ def test_untrusted_text_is_sanitized() -> None:
         assert "at tcp://host:1\nand\tso on" in text
         assert not any(c in text for c in "\x1b\x07\u202e")
     assert "canary" not in str(error.args)
+
+
+@pytest.mark.parametrize("ask", [requests.get, partial(urllib3.PoolManager(retries=1).request, "GET")])
+def test_the_cause_is_what_the_system_said(ask: Callable[[str], object]) -> None:
+    with pytest.raises((requests.RequestException, urllib3.exceptions.HTTPError)) as caught:
+        ask(f"http://127.0.0.1:{free_port()}/")
+    assert cause(caught.value) == "Connection refused"

@@ -12,11 +12,6 @@ def plan(**steps: tuple[tuple[str, ...], tuple[str, ...]]) -> list[Step]:
     return [FakeStep(name, set(), requires=requires, after=after) for name, (requires, after) in steps.items()]
 
 
-def test_ordered_plan_is_accepted_unchanged() -> None:
-    steps = plan(cluster=((), ()), registry=((), ("mirrors",)), wiring=(("cluster", "registry"), ("cluster",)))
-    assert checked(steps) == tuple(steps)
-
-
 def test_unknown_requirement_or_repeated_name_is_refused() -> None:
     with pytest.raises(ValueError, match="two steps are called 'a'"):
         checked([*plan(a=((), ())), *plan(a=((), ()))])

@@ -25,15 +25,6 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     return Engine(Endpoint("unix:///nowhere.sock", "DOCKER_HOST"))
 
 
-@pytest.mark.parametrize(("said", "helped"), [("write /x: no space left on device", True), ("no such thing", False)])
-def test_a_full_disk_of_the_engine_has_a_fix(said: str, helped: bool) -> None:
-    with pytest.raises(EngineError) as caught, translated("loading an image"):
-        raise APIError(said)
-    assert (caught.value.details, "docker system df" in caught.value.fix) == (said, helped)
-    with pytest.raises(EngineError, match="pulling busybox failed"), translated("pulling busybox"):
-        list(json_stream(iter(["<html>"])))
-
-
 def test_engine_that_ends_within_an_answer_went_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine is restarted while it pulls, makes a network or is waited for → that it went away, in words."""
     monkeypatch.chdir(tmp_path)
@@ -74,20 +65,21 @@ def test_files_of_this_machine_are_not_the_engine(engine: Engine, tmp_path: Path
 
 @pytest.mark.fault(13)
 @pytest.mark.parametrize(
-    "said",
+    ("said", "fix"),
     [
-        "driver failed programming external connectivity on endpoint demo (7582a3fa): Error starting userland proxy: "
-        "listen tcp4 127.0.0.1:36309: bind: address already in use",
-        "failed to set up container networking: driver failed programming external connectivity on endpoint demo "
-        "(7582a3fa): Bind for 127.0.0.1:36309 failed: port is already allocated",
-        "rootlessport listen tcp [::1]:36309: bind: address already in use",
+        ("userland proxy: listen tcp4 127.0.0.1:36309: bind: address already in use", "ss -ltnp 'sport = :36309'"),
+        ("endpoint demo (7582): Bind for 127.0.0.1:36309 failed: port is already allocated", "'sport = :36309'"),
+        ("rootlessport listen tcp [::1]:36309: bind: address already in use", "'sport = :36309'"),
+        ("write /x: no space left on device", "docker system df"),
     ],
 )
-def test_a_port_that_another_has_is_named_in_the_fix(said: str) -> None:
-    """a program takes the API server's port of a stopped node → the engine's error, and how to see who has it"""
+def test_error_of_the_engine_has_a_fix_for_a_taken_port_or_a_full_disk(said: str, fix: str) -> None:
+    """Another program takes the API server's port of a stopped node → the engine's error, and how to see whose."""
     with pytest.raises(EngineError) as caught, translated("starting container demo"):
         raise APIError(said)
-    assert "ss -ltnp 'sport = :36309'" in caught.value.fix
+    assert caught.value.details == said and fix in caught.value.fix
+    with pytest.raises(EngineError, match="pulling busybox failed"), translated("pulling busybox"):
+        list(json_stream(iter(["<html>"])))
 
 
 def test_unreadable_docker_account_is_reported(engine: Engine, isolated_home: Path) -> None:

@@ -36,10 +36,7 @@ BOX: dict[str, object] = {
 }
 BUSY = APIError("Cannot pause container 1b42: OCI runtime pause failed: unable to freeze: unknown")
 PORT = {"PublicPort": 8080, "PrivatePort": 80, "IP": "127.0.0.1", "Type": "tcp"}
-LISTED = [
-    {"Id": "1", "Names": ["/other"], "Ports": None},
-    {"Id": "9fb2", "Names": ["/box"], "Ports": [PORT]},
-]
+LISTED = [{"Id": "1", "Names": ["/other"], "Ports": None}, {"Id": "9fb2", "Names": ["/box"], "Ports": [PORT]}]
 NETWORK = {
     **{"Name": "sandbox", "Id": "5a", "Created": "2026-11-27T07:46:55Z", "Labels": {}},
     "IPAM": {"Config": [{"Subnet": "10.89.0.0/24", "Gateway": "10.89.0.1"}]},
@@ -228,9 +225,8 @@ def test_container_that_is_made_meanwhile_is_removed(way: str, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("options", "mounts", "expected"),
     [
-        (["name=seccomp,profile=builtin", "name=selinux"], True, ["no-new-privileges", "label=disable"]),
-        (["name=seccomp,profile=builtin", "name=selinux"], False, ["no-new-privileges"]),
-        (["name=seccomp,profile=builtin"], True, ["no-new-privileges"]),
+        (["name=selinux"], True, ["no-new-privileges", "label=disable"]),
+        (["name=selinux"], False, ["no-new-privileges"]),
         (None, True, ["no-new-privileges"]),
     ],
 )

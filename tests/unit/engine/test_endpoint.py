@@ -65,7 +65,7 @@ def test_context_that_does_not_exist_is_an_error(user: Path, by: str) -> None:
     assert (caught.value.id, "docker context ls" in caught.value.fix) == ("engine-context", True)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"Endpoints": {}}', '{"Endpoints": null}'])
+@pytest.mark.parametrize("content", ["{", "[]", '{"Endpoints": null}'])
 def test_context_that_cannot_be_read_is_an_error(user: Path, content: str) -> None:
     context(user, "odd", "unix:///x")
     (path,) = user.glob(".docker/contexts/meta/*/meta.json")
@@ -87,12 +87,9 @@ def test_config_without_a_context_means_the_default(user: Path, content: str) ->
     ("url", "host", "here"),
     [
         ("unix:///var/run/docker.sock", "", True),
-        ("npipe:////./pipe/docker_engine", "", True),
-        ("tcp://127.0.0.1:2375", "127.0.0.1", True),
         ("tcp://[::1]:2375", "::1", True),
         ("tcp://localhost:2375", "localhost", True),
         ("tcp://me:secret@build.example.com:2376", "build.example.com", False),
-        ("ssh://me@build.example.com", "build.example.com", False),
         ("ssh://localhost", "localhost", False),
     ],
 )

@@ -24,22 +24,17 @@ def engine() -> FakeEngine:
 
 
 @pytest.fixture
-def ann(tmp_path: Path) -> Home:
-    return home(tmp_path / "ann")
+def ann(place: Home) -> Home:
+    return place
 
 
 @pytest.fixture
 def bob(tmp_path: Path) -> Home:
-    return home(tmp_path / "bob")
+    return Home(tmp_path / "bob", tmp_path / "cache", tmp_path / "kubeconfig")
 
 
-def home(folder: Path) -> Home:
-    return Home(folder / "state", folder / "cache", folder / "kubeconfig")
-
-
-def run(engine: FakeEngine, name: str, labels: dict[str, str], **more: object) -> None:
-    spec = ContainerSpec(name=name, image=IMAGE, command=("x",), labels=labels, network="shop")
-    engine.run(replace(spec, **more))  # type: ignore[arg-type]
+def run(engine: FakeEngine, name: str, labels: dict[str, str]) -> None:
+    engine.run(ContainerSpec(name=name, image=IMAGE, command=("x",), labels=labels, network="shop"))
 
 
 def test_an_owner_is_a_user_id_and_a_state_folder(ann: Home, bob: Home) -> None:

@@ -1,4 +1,4 @@
-"""Networks that the engine halves, and those that go while they are looked at."""
+"""Networks that the engine halves, and where containers find the host."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from docker.errors import APIError, NotFound
+from docker.errors import APIError
 
-from sandbox.engine import Engine
+from sandbox.engine import ContainerSpec, Engine
+from sandbox.engine.container_host import host_address, spare_address
 from sandbox.errors import SandboxError
+from sandbox.names import Names
 from sandbox.system import host_network
+from tests.support.fakes import NETWORK, FakeEngine, FakeNetwork
 
 OWN = "172.30.0.0/16"
 ROUTES = """\
@@ -68,18 +71,6 @@ def test_routes_are_read_without_the_default_one(tmp_path: Path, monkeypatch: py
     assert host_network.routes() == [(IPv4Network("172.17.0.0/16"), "br-1"), (IPv4Network("10.213.0.0/30"), "sb0")]
 
 
-def test_a_network_that_goes_after_it_was_listed_is_left_out() -> None:
-    def inspect(id_: str) -> Any:
-        if id_ == "gone":
-            raise NotFound("network gone not found")
-        return {"Name": "net", "Id": "left", "Created": "2026", "Labels": None, "IPAM": {"Config": None}}
-
-    listed = [{"Name": "net", "Id": "gone"}, {"Name": "net", "Id": "left"}]
-    engine = engine_of(SimpleNamespace(networks=lambda _: listed, inspect_network=inspect))
-    network = engine.network("net")
-    assert network and network.id == "left" and not engine.spare_networks("net")
-
-
 def test_of_networks_of_one_name_a_used_one_comes_first_then_the_oldest() -> None:
     """Engines before 25 allow several."""
     created = {"newer": "2026-03", "used": "2026-04", "older": "2026-02"}
@@ -94,3 +85,33 @@ def test_of_networks_of_one_name_a_used_one_comes_first_then_the_oldest() -> Non
     network = engine.network("net")
     assert network and network.id == "used"
     assert [spare.id for spare in engine.spare_networks("net")] == ["older", "newer"]
+
+
+@pytest.mark.parametrize(
+    ("labelled", "halved", "found"),
+    [(True, True, "172.30.255.250"), (True, False, ""), (False, False, "172.30.255.250")],
+)
+def test_a_spare_address_leaves_the_first_ones_to_nodes(names: Names, labelled: bool, halved: bool, found: str) -> None:
+    engine = FakeEngine("image:1")
+    engine.create_network(NETWORK, names.labels if labelled else {}, halved=halved)
+    assert spare_address(engine, NETWORK) == found
+    engine.networks[NETWORK] = FakeNetwork("172.30.0.0/28", names.labels, lower="172.30.0.0/29")
+    assert spare_address(engine, NETWORK) == "", "Services have the others"
+    with pytest.raises(SandboxError, match="no network sandbox"):
+        host_address(FakeEngine(), NETWORK, names.node)
+
+
+@pytest.mark.parametrize(
+    ("shares", "output", "address"),
+    [
+        (False, "192.168.65.254  STREAM host.docker.internal\n", "192.168.65.254"),
+        (False, "", "172.30.0.1"),
+        (True, "192.168.65.254  STREAM host.docker.internal\n", "172.30.0.1"),
+    ],
+)
+def test_machine_of_another_network_is_found_by_its_name(names: Names, shares: bool, output: str, address: str) -> None:
+    engine = FakeEngine("image:1")
+    engine.create_network(NETWORK, {})
+    engine.shares, engine.programs["getent"] = shares, lambda *_: (0 if output else 2, output)
+    engine.run(ContainerSpec(name=names.node, image="image:1", command=("init",), labels={}, network=NETWORK))
+    assert host_address(engine, NETWORK, names.node) == address

@@ -48,11 +48,9 @@ def test_unknown_kind_has_no_objects_until_it_is_defined(cluster: Cluster, serve
 @pytest.mark.parametrize(
     ("status", "body", "passes"),
     [
-        (503, b'{"message": "the server is currently unable to handle the request"}', True),
         (504, b"", True),
         (500, b'{"message": "etcdserver: leader changed"}', True),
         (500, b'{"message": "Internal error occurred: failed calling webhook"}', False),
-        (403, b'{"message": "forbidden"}', False),
         (422, b"plain words", False),
     ],
 )
@@ -83,13 +81,10 @@ def test_request_that_cannot_be_sent_is_one_kind_of_error(tmp_path: Path, server
 def test_answer_of_another_program_is_one_kind_of_error(cluster: Cluster, server: ApiServer, page: bytes) -> None:
     server.objects["/api/v1"] = page
     server.kinds.clear()
-    asked: list[Callable[[], object]] = [
-        lambda: cluster.get("v1", "ConfigMap", "a", "ns"),
-        lambda: cluster.list("v1", "ConfigMap", "ns"),
-    ]
-    for ask in asked:
-        with pytest.raises(ClusterError, match="is not an API server"):
-            ask()
+    with pytest.raises(ClusterError, match="is not an API server"):
+        cluster.get("v1", "ConfigMap", "a", "ns")
+    with pytest.raises(ClusterError, match="is not an API server"):
+        cluster.list("v1", "ConfigMap", "ns")
 
 
 SERVER_OF_A_NUMBER = b"""\
@@ -98,20 +93,9 @@ contexts: [{name: a, context: {cluster: a, user: a}}]
 clusters: [{name: a, cluster: {server: 8443}}]
 users: [{name: a, user: {}}]
 """
-UNUSABLE = (
-    b"",
-    b"clusters: [",
-    b"current-context: none\n",
-    b"[]",
-    b"text",
-    b"null",
-    b"{clusters: 5}",
-    b"\xff\xfe",
-    SERVER_OF_A_NUMBER,
-)
 
 
-@pytest.mark.parametrize("content", [None, *UNUSABLE])
+@pytest.mark.parametrize("content", [None, b"clusters: [", b"[]", b"{clusters: 5}", b"\xff\xfe", SERVER_OF_A_NUMBER])
 def test_a_kubeconfig_that_cannot_be_used_is_an_error(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "config").write_bytes(content)

@@ -16,8 +16,10 @@ import yaml
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.kube import api_transport
+from sandbox.kube.api import Cluster, ClusterError
 from tests.support import api_server, http_server
 from tests.support.api_server import ApiServer
+from tests.support.programs import make_program
 from tests.support.tls import make_pki, presenting
 
 
@@ -43,7 +45,7 @@ def test_server_must_be_signed_by_the_kubeconfigs_authority(tmp_path: Path, as_f
             root = keystore.root.cert
             held = {"certificate-authority": str(root)}
             if not as_file:
-                held = {"certificate-authority-data": base64.b64encode(root.read_bytes()).decode()}
+                held = {"certificate-authority-data": coded(root.read_bytes())}
             cluster = {"server": f"https://127.0.0.1:{server.server_address[1]}", **held}
             way = api_transport.connect(kubeconfig(tmp_path / "config", cluster, {"token": "t"}))
             if trusted:
@@ -102,3 +104,33 @@ def test_busy_server_is_asked_again(tmp_path: Path) -> None:
         body = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}})
         assert way.request("PATCH", path, {"Content-Type": "application/apply-patch+yaml"}, body)[0] == 200
         assert len(server.asked) > 1
+
+
+ANONYMOUS = b'{"message": "namespaces is forbidden: User \\"system:anonymous\\" cannot patch"}'
+
+
+@pytest.mark.parametrize(("status", "answer"), [(401, b'{"message": "Unauthorized"}'), (403, ANONYMOUS)])
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo log in first >&2; exit 3", "exec: process returned 3. log in first"),
+        ("echo nothing", "exec: failed to decode process output"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_cluster_without_a_login_names_the_fix(
+    tmp_path: Path, script: str | None, said: str, status: int, answer: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A program that a kubeconfig names does not log in → what the API server and the program say, and what to do."""
+    if script is not None:
+        make_program(tmp_path / "login", script)
+    login = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": str(tmp_path / "login")}}
+    with api_server.serving() as server:
+        server.refusal = (status, answer)
+        address = {"server": f"http://127.0.0.1:{server.server_port}"}
+        cluster = Cluster(kubeconfig(tmp_path / "config", address, login))
+        with pytest.raises(ClusterError) as caught:
+            cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+    assert json.loads(answer)["message"] in caught.value.details and said in caught.value.details
+    assert "kubectl auth whoami" in caught.value.fix
+    assert capfd.readouterr() == ("", "")

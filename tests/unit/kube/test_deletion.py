@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.kube import apply_attempts, deletion, readiness
+from sandbox.kube import deletion, readiness
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.deletion import BeingDeleted
 from sandbox.kube.workload_status import progress
@@ -40,15 +40,6 @@ def soon(act: Callable[[], object]) -> Iterator[None]:
     timer.start()
     yield
     timer.join()
-
-
-def test_an_object_being_deleted_is_applied_after_its_end(server: ApiServer, cluster: Cluster) -> None:
-    server.objects[APP] = leaving()
-    said: list[str] = []
-    with soon(lambda: server.objects.pop(APP)):
-        apply_attempts.apply_patiently(cluster, WANTED, say=said.append)
-    assert server.objects[APP] == WANTED
-    assert said == ["waiting for the end of Deployment shop/app"]
 
 
 def test_a_refusal_by_an_ending_namespace_is_waited_out(server: ApiServer, cluster: Cluster) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from sandbox.engine import ContainerSpec
 from sandbox.kube.api import Cluster
-from sandbox.kube.workload_status import WORKLOADS
 from sandbox.names import Names
 from sandbox.plan import providers
 from sandbox.support_bundle import support_archive as parts
@@ -27,10 +26,7 @@ POD = {
         "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "canary", "kept": "yes"},
     },
     "spec": {"containers": [{"name": "app", "env": [{"name": "DB", "value": "canary"}, {"name": "B"}]}]},
-    "status": {
-        "initContainerStatuses": [{"name": "first"}],
-        "containerStatuses": [{"name": "app", "restartCount": 2}],
-    },
+    "status": {"initContainerStatuses": [{"name": "first"}], "containerStatuses": [{"name": "app", "restartCount": 2}]},
 }
 
 
@@ -74,10 +70,6 @@ def test_existing_cluster_is_read_only_within_the_namespace(cluster: Cluster, se
     assert "pods/mine/app/app.log" in found and not any("web-1" in path for path in found)
     asked = [path for _, path, _, _ in server.asked if path not in server.kinds]
     assert asked and all("/namespaces/mine/" in path or path.endswith("/v1") for path in asked)
-
-
-def test_every_kind_of_workload_is_collected() -> None:
-    assert {kind for _, kind in parts.IN_NAMESPACES} >= WORKLOADS
 
 
 def test_container_that_goes_meanwhile_costs_no_other(engine: FakeEngine, names: Names) -> None:

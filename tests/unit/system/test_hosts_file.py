@@ -11,14 +11,6 @@ OTHERS = "127.0.0.1 localhost\n# a comment\n::1 ip6-localhost  # sandbox: anothe
 TEXTS = st.lists(st.sampled_from([*OTHERS.splitlines(), "", "10.0.0.1 x # sandbox:", "\t"])).map("\n".join)
 
 
-def test_lines_of_a_sandbox_are_added_once_and_sorted() -> None:
-    once = hosts_file.placed(OTHERS, "demo", ["b.demo.localhost", "a.demo.localhost"], "127.0.0.1")
-    assert once == OTHERS + (
-        "127.0.0.1 a.demo.localhost  # sandbox: demo\n127.0.0.1 b.demo.localhost  # sandbox: demo\n"
-    )
-    assert hosts_file.placed(once, "demo", ["b.demo.localhost", "a.demo.localhost"], "127.0.0.1") == once
-
-
 def test_hosts_that_are_gone_lose_their_lines() -> None:
     both = hosts_file.placed(hosts_file.placed("", "one", ["a", "b"], "127.0.0.1"), "two", ["c"], "127.0.0.1")
     fewer = hosts_file.placed(both, "one", ["b"], "127.0.0.1")

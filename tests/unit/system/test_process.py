@@ -44,7 +44,7 @@ def test_both_streams_are_returned_unless_errors_are_kept_aside() -> None:
     assert sh("echo one; echo two >&2", merged=False) == "one\n"
     with pytest.raises(ToolFailed) as caught:
         sh("echo one; echo two >&2; exit 3", merged=False)
-    assert (caught.value.output, caught.value.status) == ("one\ntwo\n", 3)
+    assert caught.value.output == "one\ntwo\n"
 
 
 def test_program_gets_our_environment_and_the_given_folder_and_input(
@@ -65,17 +65,10 @@ def test_output_lines_are_streamed_without_terminal_controls() -> None:
     assert output == "one\n\x1b[31mtwo\x1b[0m\nthree"
 
 
-@pytest.mark.parametrize("watched", [False, True])
-def test_much_output_and_much_input_do_not_hang(watched: bool) -> None:
-    seen: list[str] = []
-    script = (
-        "import sys; sys.stdout.write('o' * 200_000); sys.stderr.write('e' * 200_000); print(len(sys.stdin.read()))"
-    )
+def test_much_output_and_much_input_do_not_hang() -> None:
     text = "i" * 300_000
-    output = run([sys.executable, "-c", script], timeout=LONG, stdin=text, on_line=seen.append if watched else None)
-    assert output.count("o") == output.count("e") == 200_000
-    assert output.endswith("300000\n")
-    assert run(["cat"], timeout=LONG, stdin=text, on_line=seen.append) == text
+    assert sh("head -c 200000 /dev/zero; head -c 200000 /dev/zero >&2; wc -c", stdin=text).endswith("\x00300000\n")
+    assert run(["cat"], timeout=LONG, stdin=text, on_line=lambda _: None) == text
 
 
 def test_failure_has_the_command_and_its_last_lines() -> None:

@@ -32,23 +32,13 @@ with turn.take(Path(sys.argv[1]), "sandbox up -f 'my demo.yaml'", seconds=30, wa
 @contextmanager
 def holding(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that has the turn until its standard input is closed."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "mine\n"
-    try:
+    command, pipe = [sys.executable, "-c", HOLD, str(folder)], subprocess.PIPE
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "mine\n"
         yield child
-    finally:
         child.kill()
-        child.wait()
-        child.stdout.close()
-        if child.stdin and not child.stdin.closed:
-            child.stdin.close()
 
 
 def silent(line: str) -> None:
@@ -120,7 +110,6 @@ def test_a_killed_holder_has_it_no_more(folder: Path) -> None:
     [
         json.dumps({"command": "sandbox up", "since": 1.0, "pid": os.getppid(), "started": "1"}),
         json.dumps({"command": "sandbox up", "since": 1.0, "pid": 1, "started": ""}),
-        "{",
         "[]",
         "\0",
     ],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from sandbox.system import interruption
@@ -26,22 +24,14 @@ def clock() -> Clock:
     return Clock()
 
 
-def states(*given: str | None) -> Iterator[str | None]:
-    return iter(given)
-
-
 def test_state_is_said_when_new_and_every_ten_seconds(clock: Clock) -> None:
     said: list[tuple[float, str]] = []
-    given = states("one\nmore", *["two"] * 24, None)
-    wait_until(
-        lambda: next(given),
-        what="x",
-        timeout=60,
-        pause=0.5,
-        say=lambda line: said.append((clock.now - 100, line)),
-        clock=clock,
-        sleep=clock.sleep,
-    )
+    given = iter(["one\nmore", *["two"] * 24, None])
+
+    def say(line: str) -> None:
+        said.append((clock.now - 100, line))
+
+    wait_until(lambda: next(given), what="x", timeout=60, pause=0.5, say=say, clock=clock, sleep=clock.sleep)
     assert said == [(0.0, "one"), (0.5, "two"), (10.5, "two")]
 
 
@@ -54,7 +44,7 @@ def test_a_timeout_names_what_and_the_last_state(clock: Clock) -> None:
 @pytest.mark.fault(57)
 def test_condition_is_checked_once_more_after_a_long_sleep(clock: Clock) -> None:
     """Time jumps past a deadline → one more look before it is called a timeout."""
-    answers = states("not yet", None)
+    answers = iter(["not yet", None])
     wait_until(lambda: next(answers), what="x", timeout=1, pause=60, clock=clock, sleep=clock.sleep)
 
 
