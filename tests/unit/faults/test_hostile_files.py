@@ -80,10 +80,6 @@ def refused(entry: Entry) -> str:
     return str(caught.value)
 
 
-def saved(layers: list[str], config: str = "config.json") -> bytes:
-    return json.dumps([{"Config": config, "RepoTags": ["app:dev"], "Layers": layers}]).encode()
-
-
 @pytest.mark.fault(46)
 @pytest.mark.security(9)
 @pytest.mark.parametrize(
@@ -93,10 +89,9 @@ def test_an_archive_cannot_name_files_outside_of_it(tmp_path: Path, outside: Pat
     """Layers called ../secret or /secret, links and hard links that lead there → the image fails, nothing is read."""
     name = name.replace("/{place}", str(outside))
     path = tmp_path / "app.tar"
-    content = tar(
-        {"config.json": APP.config, "manifest.json": saved([name])}, {"link": str(outside), "hard": "../secret"}
-    )
-    path.write_bytes(content)
+    saved = json.dumps([{"Config": "config.json", "RepoTags": ["app:dev"], "Layers": [name]}]).encode()
+    files = {"config.json": APP.config, "manifest.json": saved}
+    path.write_bytes(tar(files, {"link": str(outside), "hard": "../secret"}))
     assert "app:dev" in refused(FromArchive(parse_target("app:dev"), path))
     assert outside.read_text() == SECRET
 

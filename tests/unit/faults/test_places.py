@@ -1,15 +1,28 @@
-"""Homes, disks, locales and streams as they should not be, met by whole commands."""
+"""Engines, homes, disks, state files, locales and streams that are not as they should be."""
 
 from __future__ import annotations
 
 import os
 import pwd
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import closing
+from operator import methodcaller
 from pathlib import Path
 
 import pytest
 
+from sandbox.components.credentials.pod_logins import PodLogins
+from sandbox.components.edge import container
+from sandbox.engine import Engine, connection
+from sandbox.engine.base import EngineGone, translated
+from sandbox.errors import MissingTool, SandboxError
+from sandbox.names import Home
+from sandbox.plan.used_engine import UsedEngine
+from sandbox.system import daemon, files
+from sandbox.system.sandbox_lock import RECORD, Holder
 from tests.unit.cli.test_main import Ended, run
 
 
@@ -20,6 +33,41 @@ def sandbox(*arguments: str, cwd: Path, begin: str = "exec", **environment: str)
     argv = ["sh", "-c", line, sys.executable, *arguments]
     done = subprocess.run(argv, cwd=cwd, env=env, capture_output=True, timeout=60, check=False)
     return Ended(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+@pytest.mark.fault(2)
+def test_socket_without_permission_is_distinguished(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The socket refuses with "Permission denied" → the group to join; never `sudo sandbox`."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    with pytest.raises(MissingTool) as caught:
+        Engine.connect()
+    assert caught.value.id == "engine-permission" and "group `docker`" in caught.value.fix
+    assert "sudo sandbox" not in caught.value.fix
+
+
+@pytest.mark.fault(3)
+def test_engine_that_dies_during_a_call_is_reported_gone() -> None:
+    """The engine hangs up during a call → "went away", and that the same command goes on from there."""
+    with pytest.raises(EngineGone, match="went away") as caught, translated("listing containers"):
+        raise ConnectionResetError
+    assert caught.value.id == "engine-failed" and "run the same command again" in caught.value.fix
+
+
+@pytest.mark.fault(4)
+def test_command_ends_when_the_engine_stays_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket that takes the call and says nothing, for any command → told after a quarter of a minute."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
+    monkeypatch.setattr(connection, "FIRST_ANSWER", 0.3)
+    with closing(socket.socket(socket.AF_UNIX)) as silent:
+        silent.bind(str(tmp_path / "engine.sock"))
+        silent.listen()
+        with pytest.raises(MissingTool) as caught:
+            Engine.connect()
+    assert caught.value.id == "engine-hangs" and "restart it" in caught.value.fix
 
 
 @pytest.mark.fault(52)
@@ -105,3 +153,41 @@ def test_work_goes_on_without_a_reader_of_its_progress(tmp_path: Path, progress:
     child.stderr.close()
     child.wait(timeout=60)
     assert (tmp_path / "done").exists()
+
+
+DAMAGED = {
+    "null": b"null",
+    "list": b'["listening"]',
+    "text": b'"listening"',
+    "cut": b'{"pid": 1',
+    "zeros": b"\x00" * 80,
+}
+
+
+HARM: list[Callable[[Path], object]] = [Path.mkdir, *(methodcaller("write_bytes", data) for data in DAMAGED.values())]
+harmed = pytest.mark.parametrize("harm", HARM, ids=["folder", *DAMAGED])
+
+
+@pytest.mark.fault(68)
+@harmed
+def test_state_file_that_no_command_wrote_says_nothing(place: Home, harm: Callable[[Path], object]) -> None:
+    """A folder or other JSON in the place of a state file → as if it was not there."""
+    names = place.sandbox("demo")
+    for folder in (names.folder, place.edge):
+        files.make_private_dir(folder)
+    for path in (names.waker, names.folder / RECORD, names.engine, place.edge / container.RECORD):
+        harm(path)
+    assert daemon.find(names.waker) is None
+    assert Holder.read(names.folder) is None
+    assert UsedEngine.read(names) is None
+    assert container.loaded_binds(place.edge) == frozenset()
+
+
+@pytest.mark.fault(68)
+@harmed
+def test_file_that_must_be_read_is_refused_if_odd(tmp_path: Path, harm: Callable[[Path], object]) -> None:
+    """The same in the place of what a command cannot do without → an error that names it."""
+    path = tmp_path / "kept"
+    harm(path)
+    with pytest.raises(SandboxError, match=r"cannot be read"):
+        PodLogins(path).read()

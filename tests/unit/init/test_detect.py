@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from sandbox.components.workloads.helm import Helm
 from sandbox.config.schema import Chart
 from sandbox.errors import UsageError
+from sandbox.init import web_services
 from sandbox.init.detected import App, Findings, Front
 from tests.support.project_folder import DEPLOYMENT, look, write
 
@@ -18,11 +21,6 @@ POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: NAME}\nspec: {containers: [{n
 
 def named(text: str, name: str) -> str:
     return text.replace("NAME", name).replace("name: api}", f"name: {name}}}")
-
-
-def notes(findings: Findings) -> tuple[str, ...]:
-    """Return the notes, except the one that helm is not installed."""
-    return tuple(note for note in findings.notes if not note.startswith("helm is not installed"))
 
 
 def test_dockerfiles_are_found_below_but_not_in_tool_folders(tmp_path: Path) -> None:
@@ -148,7 +146,7 @@ def test_manifests_that_repeat_others_are_left_out(tmp_path: Path) -> None:
     files = {"k8s/shop.yaml": named(DEPLOYMENT, "a") + "---\n" + named(POD, "b"), "k8s/shop-db.yaml": named(POD, "b")}
     findings = look(write(tmp_path, {**files, "k8s/web.yaml": named(POD, "web")}))
     assert findings.items == ("k8s/shop.yaml", "k8s/web.yaml")
-    assert notes(findings)[0] == "left out: k8s/shop-db.yaml (it repeats Pod b of another file)"
+    assert "left out: k8s/shop-db.yaml (it repeats Pod b of another file)" in findings.notes
 
 
 UNKNOWN = "apiVersion: acme.io/v1\nkind: Shop\nmetadata: {name: a}\n"
@@ -249,14 +247,47 @@ def test_charts_are_applied_if_they_run_more(
     assert look(write(tmp_path, {**CHART, "k8s/a.yaml": DEPLOYMENT})).items == (item,)
 
 
-@pytest.mark.parametrize("tool", ["skaffold.yaml", "Tiltfile"])
-def test_file_of_a_tool_says_what_is_built_and_applied(tmp_path: Path, tool: str) -> None:
-    texts = {
-        "skaffold.yaml": "apiVersion: skaffold/v4beta1\nbuild: {artifacts: [{image: shop/api, context: api}]}\n"
-        "manifests: {rawYaml: [k8s/a.yaml]}\n",
-        "Tiltfile": "docker_build('shop/api', 'api')\nk8s_yaml('k8s/a.yaml')\n",
-    }
+def test_file_of_a_tool_says_what_is_built_and_applied(tmp_path: Path) -> None:
+    text = (
+        "apiVersion: skaffold/v4beta1\nbuild: {artifacts: [{image: shop/api, context: api}]}\n"
+        "manifests: {rawYaml: [k8s/a.yaml]}\n"
+    )
     files = {"api/Dockerfile": "EXPOSE 80", "other/Dockerfile": "", "k8s/a.yaml": DEPLOYMENT, "b.yaml": DEPLOYMENT}
-    findings = look(write(tmp_path, {**files, tool: texts[tool]}))
+    findings = look(write(tmp_path, {**files, "skaffold.yaml": text}))
     assert findings.apps == (App("api", "api", port=80, names=("shop/api",)),)
     assert findings.items == ("k8s/a.yaml",)
+
+
+def service(name: str, port: Any = 80, **spec: Any) -> dict[str, Any]:
+    return {"kind": "Service", "metadata": {"name": name}, "spec": {"ports": [{"port": port}], **spec}}
+
+
+@pytest.mark.parametrize(
+    ("objects", "pages"),
+    [
+        ((service("shop", type="LoadBalancer"), service("node", type="NodePort"), service("web")), ["shop", "node"]),
+        ((service("api"), service("web")), ["web"]),
+        ((service("api", 8080),), ["api"]),
+        ((service("api", 8080), service("shop", 443)), ["shop"]),
+        ((service("a", 80), service("b", 80)), []),
+        ((service("web", 5432),), []),
+        ((service("web", "http"),), []),
+        ((service("Web", type="NodePort"),), []),
+        ((service("web", clusterIP="None"),), []),
+        ((service("web"), {"kind": "HTTPRoute", "metadata": {"name": "x"}}), []),
+        ((service("web"), {"kind": "Ingress", "metadata": {"name": "x"}}), []),
+    ],
+)
+def test_services_that_are_pages_get_an_ingress_if_no_other_leads_to_them(
+    objects: tuple[dict[str, Any], ...], pages: list[str]
+) -> None:
+    assert [front.name for front in web_services.fronts(objects)] == pages
+
+
+def test_ingress_leads_to_the_service_in_its_namespace() -> None:
+    text = web_services.ingresses([Front("web", "shop", 8080), Front("api", "default", 80)], "x.sandbox.localhost")
+    first, second = yaml.safe_load_all(text)
+    assert (first["metadata"], second["metadata"]["name"]) == ({"name": "web", "namespace": "shop"}, "api")
+    rule = first["spec"]["rules"][0]
+    assert rule["host"] == first["spec"]["tls"][0]["hosts"][0] == "web.x.sandbox.localhost"
+    assert rule["http"]["paths"][0]["backend"] == {"service": {"name": "web", "port": {"number": 8080}}}

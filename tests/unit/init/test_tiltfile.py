@@ -44,6 +44,8 @@ k8s_yaml(kustomize('overlay'))
     "line",
     [
         "docker_build(name, 'api')",
+        "docker_build('api')",
+        "docker_build('api', 'api', dockerfile='Dockerfile')",
         "docker_build('api', '../api')",
         "docker_build('api', 'api', entrypoint=['a'])",
         "for name in ('a', 'b'): docker_build(name, name)",
@@ -60,6 +62,8 @@ def test_other_lines_are_named_and_not_read(tmp_path: Path, line: str) -> None:
     "line",
     [
         "k8s_yaml(listdir('k8s'))",
+        "k8s_yaml('none.yaml')",
+        "k8s_yaml(helm('k8s'))",
         "k8s_yaml('/etc/passwd')",
         "k8s_yaml(kustomize('k8s'))",
         "k8s_yaml(helm('chart', values=[name]))",

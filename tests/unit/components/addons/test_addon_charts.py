@@ -84,27 +84,18 @@ class Scene:
 
 
 @pytest.fixture
-def upstream() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
 def scene(
     engine: FakeEngine,
     names: Names,
     server: ApiServer,
     registry: Simulator,
-    upstream: Simulator,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Scene:
+) -> Iterator[Scene]:
     server.objects = Controllers()
     add_node(engine, names)
     asked, remote = fake_helm.install(tmp_path, monkeypatch), tmp_path / "remote"
     remote.mkdir()
-    away = upstream.url.removeprefix("http://")
-    (remote / "web-1.2.3.tgz").write_bytes(packed(CHART.replace("UPSTREAM", away)))
     monkeypatch.setenv("HELM_REMOTE", str(remote))
     folder = tmp_path / "mine"
     folder.mkdir()
@@ -119,9 +110,12 @@ def scene(
         values={"domain": "demo.test", "https_port": "8443", "sandbox": "demo"},
         push=lambda file: PushStep(engine, LockFile.of(file), registry.url),
     )
-    made = Scene(folder, manager, upstream, registry, asked)
-    made.publish(1)
-    return made
+    with Simulator() as upstream:
+        away = upstream.url.removeprefix("http://")
+        (remote / "web-1.2.3.tgz").write_bytes(packed(CHART.replace("UPSTREAM", away)))
+        made = Scene(folder, manager, upstream, registry, asked)
+        made.publish(1)
+        yield made
 
 
 def test_chart_runs_with_images_of_the_registry_by_digest(scene: Scene, server: ApiServer) -> None:

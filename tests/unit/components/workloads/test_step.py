@@ -147,15 +147,9 @@ def test_silent_registry_leaves_the_status_open(names: Names, server: ApiServer,
     assert step(names, (SHOP, pod("x:1")), images).check().state is State.UNSEEN
 
 
-@pytest.fixture
-def within(names: Names, server: ApiServer) -> OneNamespace:
-    place = SandboxNamespace(names, "ann")
-    return OneNamespace(name="ann", pods="", records=place.records, registry=lambda: "", adapted=list)
-
-
-def test_objects_in_an_existing_cluster_go_to_one_namespace(
-    names: Names, server: ApiServer, within: OneNamespace
-) -> None:
+def test_objects_in_an_existing_cluster_go_to_one_namespace(names: Names, server: ApiServer) -> None:
+    records = SandboxNamespace(names, "ann").records
+    within = OneNamespace(name="ann", pods="", records=records, registry=lambda: "", adapted=list)
     made = replace(step(names, [config("a"), config("b")]), within=within)
     made.apply(NoWork())
     assert made.check().state is State.READY

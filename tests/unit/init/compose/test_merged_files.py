@@ -24,6 +24,7 @@ def load(folder: Path, *files: str, **values: str) -> tuple[dict[str, Any], list
     ("key", "base", "over", "result"),
     [
         ("image", "a", "b", "b"),
+        ("image", "a", None, "a"),
         ("command", ["a"], ["b"], ["b"]),
         ("ports", ["80:80"], ["80:80", "81:81"], ["80:80", "81:81"]),
         ("environment", ["A=1", "B"], {"A": "2"}, {"A": "2", "B": None}),

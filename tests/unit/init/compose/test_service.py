@@ -47,7 +47,7 @@ def test_service_built_from_elsewhere_is_left_out_or_pulled(tmp_path: Path, buil
     assert (app.context, app.image) == (None, "y:1")
 
 
-NONE_REQUESTED = {"cpu": "0", "memory": "0"}
+NOTHING = {"cpu": "0", "memory": "0"}
 
 
 @pytest.mark.parametrize(
@@ -79,11 +79,11 @@ NONE_REQUESTED = {"cpu": "0", "memory": "0"}
         ("tty: true, working_dir: /app", {"terminal": ("tty",), "folder": "/app"}),
         (
             "cpus: 0.5, mem_limit: 1g",
-            {"resources": {"limits": {"cpu": "500m", "memory": "1024Mi"}, "requests": NONE_REQUESTED}},
+            {"resources": {"limits": {"cpu": "500m", "memory": "1024Mi"}, "requests": NOTHING}},
         ),
         (
             "deploy: {resources: {limits: {cpus: '2', memory: '1000'}}}",
-            {"resources": {"limits": {"cpu": "2000m", "memory": "1000"}, "requests": NONE_REQUESTED}},
+            {"resources": {"limits": {"cpu": "2000m", "memory": "1000"}, "requests": NOTHING}},
         ),
         ("deploy: {resources: {reservations: {cpus: '1'}}}", {"left_out": ("deploy.resources.reservations",)}),
         ("cpus: many, mem_limit: much", {}),
