@@ -1,4 +1,4 @@
-"""Who hears SIGTERM, by what the kernel says of real processes."""
+"""How nodes end: the processes that hear SIGTERM, by the kernel, and nodes that do not end, in memory."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from unittest.mock import Mock
 
 import pytest
 
-from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.cluster.docker_nodes import DEAF, FREEZER, STOP_COMMAND, end_nodes
+from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.engine import Container, ContainerSpec
 from sandbox.engine.containers import BEING_REMOVED
 from sandbox.errors import SandboxError
 from sandbox.names import Names
-from tests.support.fakes import NETWORK, FakeEngine
+from tests.support.fakes import FakeEngine
+from tests.support.memory_nodes import Nodes
 
 HANDLES = "signal.signal(signal.SIGTERM, print)"
 WAITS = "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])"
@@ -43,10 +44,9 @@ def test_process_handling_or_blocking_the_signal_receives_it(does: str, hears: b
 
 @pytest.fixture
 def node(engine: FakeEngine, names: Names) -> Container:
-    engine.run(ContainerSpec(name=names.node, image=UPSTREAM["node"], command=("init",), labels={}, network=NETWORK))
-    found = engine.container(names.node)
-    assert found
-    return found
+    Nodes(engine).add(names, names.node)
+    (node,) = kind_provider.nodes(engine, names).all()
+    return node
 
 
 def test_frozen_container_is_thawed(engine: FakeEngine, names: Names, node: Container) -> None:

@@ -30,9 +30,8 @@ def step(engine: FakeEngine, names: Names, registry: Simulator) -> RegistryStep:
     return RegistryStep(engine=engine, names=names, image=IMAGE, edge_image=UPSTREAM["haproxy"], port=port)
 
 
-def test_registry_is_served_by_the_edge_with_data_in_a_volume(
-    engine: FakeEngine, names: Names, step: RegistryStep
-) -> None:
+def test_registry_is_served_by_the_edge_with_data_in_a_volume(engine: FakeEngine, step: RegistryStep) -> None:
+    names = step.names
     assert step.check().state is State.ABSENT
     assert applied(step).state is State.READY
     box = engine.boxes[names.registry]
@@ -150,9 +149,8 @@ def ran(engine: FakeEngine, names: Names, monkeypatch: pytest.MonkeyPatch) -> li
     ran: list[tuple[str, bool]] = []
 
     def note(command: str) -> None:
-        ran.append(
-            (command, "REGISTRY_STORAGE_MAINTENANCE_READONLY" not in engine.boxes[names.registry].spec.environment)
-        )
+        environment = engine.boxes[names.registry].spec.environment
+        ran.append((command, "REGISTRY_STORAGE_MAINTENANCE_READONLY" not in environment))
 
     def registry(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
         note(" ".join(argv[1:-1]))
@@ -174,10 +172,8 @@ def test_garbage_is_collected_while_pushes_are_refused(step: RegistryStep, ran: 
     assert step.garbage() == step.collect("busybox:1") == "said\n"
     (listing, _), *collections, (removal, accepts_pushes) = ran
     assert " rm " not in listing and " rm -rf " in removal and not accepts_pushes
-    assert collections == [
-        ("garbage-collect --delete-untagged --dry-run", True),
-        ("garbage-collect --delete-untagged", False),
-    ]
+    collect = "garbage-collect --delete-untagged"
+    assert collections == [(f"{collect} --dry-run", True), (collect, False)]
     assert step.check().state is State.READY
 
 

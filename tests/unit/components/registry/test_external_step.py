@@ -90,16 +90,14 @@ def test_registry_that_nodes_cannot_reach_comes_with_what_to_do(
 
 
 @pytest.mark.parametrize(
-    ("where", "name", "endpoint", "port"),
+    ("where", "endpoint", "port"),
     [
-        ("http://reg.office:5000", "reg.office:5000", "http://reg.office:5000", 5000),
-        ("reg.office:5000", "reg.office:5000", "https://reg.office:5000", 5000),
-        ("https://reg.office", "reg.office", "https://reg.office", 443),
+        ("http://reg.office:5000", "http://reg.office:5000", 5000),
+        ("reg.office:5000", "https://reg.office:5000", 5000),
+        ("https://reg.office", "https://reg.office", 443),
     ],
 )
-def test_external_registry_has_one_name_everywhere(
-    engine: FakeEngine, where: str, name: str, endpoint: str, port: int
-) -> None:
-    there = external(engine, NETWORK, where)
+def test_external_registry_has_one_name_everywhere(engine: FakeEngine, where: str, endpoint: str, port: int) -> None:
+    name, there = where.rpartition("://")[2], external(engine, NETWORK, where)
     assert (there.names, there.endpoint, there.pods, there.address) == ((name,), endpoint, name, None)
     assert (there.runtime, there.port) == (name, port)

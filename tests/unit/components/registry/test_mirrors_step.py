@@ -37,9 +37,8 @@ def step(engine: FakeEngine, names: Names) -> MirrorsStep:
     )
 
 
-def test_each_upstream_has_a_cache_unreachable_from_outside(
-    engine: FakeEngine, names: Names, step: MirrorsStep
-) -> None:
+def test_each_upstream_has_a_cache_unreachable_from_outside(engine: FakeEngine, step: MirrorsStep) -> None:
+    names = step.names
     assert step.check().state is State.ABSENT
     assert applied(step) == Status(State.READY, "docker.io without an account; quay.io signed in as me")
     assert engine.boxes.keys() == {names.mirror("docker.io"), names.mirror("quay.io")}

@@ -39,9 +39,7 @@ def test_missing_kind_is_an_error_with_its_installation() -> None:
 
 
 def test_stack_and_progress_of_a_failing_kind_are_left_out(programs: Path, tmp_path: Path) -> None:
-    progress = (
-        "echo 'Creating cluster \"demo\" ...'; echo ' ✗ Starting'; echo 'Command Output: I1127 07:16:14.8 loading'"
-    )
+    progress = "echo 'Creating cluster \"demo\" ...'; echo ' ✗ Starting'; echo 'Command Output: I1127 07:16:14.8 ok'"
     words = "for n in 1 2 3; do echo line $n; echo I1127 07:16:14.9 GET; done; echo; echo Stack Trace:; echo main.go"
     kind = Kind(install(programs, f"{progress}; {words}; exit 1"), "sandbox")
     with pytest.raises(ToolFailed) as caught:
@@ -55,12 +53,8 @@ def test_a_node_that_takes_long_to_start_is_given_another_try(programs: Path, tm
     """A busy machine: systemd takes longer than kind's half minute → kind is asked a second time, and it is said"""
     slow = f"[ -e {tmp_path}/tried ] || {{ : >{tmp_path}/tried; echo ERROR: {SLOW} systemd; exit 1; }}"
     kind = Kind(install(programs, f'echo "$1"; [ "$1" = delete ] || {slow}'), "sandbox")
-    assert created(kind, tmp_path) == [
-        "create",
-        f"ERROR: {SLOW} systemd",
-        "• The node's system takes long to start, so once more",
-        "create",
-    ]
+    again = "• The node's system takes long to start, so once more"
+    assert created(kind, tmp_path) == ["create", f"ERROR: {SLOW} systemd", again, "create"]
 
 
 def test_kind_s_balancer_is_the_image_that_the_sandbox_has(programs: Path, tmp_path: Path) -> None:
@@ -76,10 +70,8 @@ def test_kind_uses_our_network_and_its_last_lines_are_evidence(programs: Path, t
     kind = Kind(program, "sandbox")
     with pytest.raises(ToolFailed) as caught:
         created(kind, tmp_path)
-    wanted = (
-        f"sandbox create cluster --retain --name demo --image i --config {tmp_path}/c --kubeconfig {tmp_path}/.kind-"
-    )
-    assert f"\n{wanted}" in caught.value.details
+    wanted = f"\nsandbox create cluster --retain --name demo --image i --config {tmp_path}/c --kubeconfig {tmp_path}/"
+    assert wanted in caught.value.details
     with pytest.raises(ToolFailed, match="--name demo --kubeconfig"):
         kind.delete("demo")
     with pytest.raises(ToolFailed, match="--name demo --kubeconfig"):
