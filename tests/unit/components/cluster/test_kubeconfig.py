@@ -468,8 +468,3 @@ def test_kubectl_reads_every_name_and_token_as_text(tmp_path: Path, own: Path) -
     assert kubectl(path)["current-context"] == NAME
     assert remove(path, NAME)
     assert kubectl(path) == before
-    for name in ("1e3", "y"):
-        own.write_bytes(single_context([path], name, "1e3"))
-        found = kubectl(own)
-        assert found["current-context"] == name and found["users"][0]["user"]["token"] == name
-        assert found["contexts"][0]["context"]["namespace"] == "1e3"

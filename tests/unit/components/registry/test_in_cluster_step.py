@@ -11,13 +11,7 @@ import pytest
 
 from sandbox.components.cluster.existing.tenant import SandboxNamespace
 from sandbox.components.registry import in_cluster_step
-from sandbox.components.registry.in_cluster_step import (
-    PROOF,
-    InnerCanaryStep,
-    InnerRegistryStep,
-    name_on_nodes,
-    unpulled,
-)
+from sandbox.components.registry.in_cluster_step import InnerCanaryStep, InnerRegistryStep, name_on_nodes
 from sandbox.errors import SandboxError
 from sandbox.images import canary_image
 from sandbox.names import LABEL, Names
@@ -122,7 +116,6 @@ def test_registry_of_another_user_is_refused_and_unchanged(registry_step: InnerR
 
 POD = f"{SPACE}/pods/sandbox-canary"
 IMAGE = f"127.0.0.1:30500/{canary_image.REPOSITORY}@{canary_image.document().digest}"
-HAS_PULLED = {"terminated": {"reason": "StartError"}}
 
 
 @pytest.fixture
@@ -150,7 +143,7 @@ def nodes(server: ApiServer, state: dict[str, Any]) -> list[dict[str, Any]]:
 def test_a_node_pulls_it_by_digest_and_that_is_written_down(
     canary_step: InnerCanaryStep, server: ApiServer, registry: Simulator
 ) -> None:
-    pods = nodes(server, HAS_PULLED)
+    pods = nodes(server, {"terminated": {"reason": "StartError"}})
     assert canary_step.check().state is State.ABSENT
     # The pod of an earlier run that was interrupted.
     server.objects[POD] = {"kind": "Pod", "metadata": {"name": "sandbox-canary", "labels": {LABEL: "demo"}}}
@@ -169,9 +162,7 @@ def test_a_node_pulls_it_by_digest_and_that_is_written_down(
 @pytest.mark.parametrize(
     ("state", "reason"),
     [
-        (HAS_PULLED, None),
         ({"waiting": {"reason": "RunContainerError"}}, None),
-        ({"waiting": {"reason": "ErrImagePull", "message": "connection refused"}}, "connection refused"),
         ({"waiting": {"reason": "ContainerCreating"}}, "ContainerCreating"),
         ({}, "0/1 nodes are available"),
     ],
@@ -179,7 +170,7 @@ def test_a_node_pulls_it_by_digest_and_that_is_written_down(
 def test_pod_tells_whether_its_image_was_pulled(state: dict[str, Any], reason: str | None) -> None:
     conditions = [{"message": "0/1 nodes are available"}]
     statuses = [{"name": "canary", "state": state}]
-    assert unpulled({"status": {"containerStatuses": statuses, "conditions": conditions}}) == reason
+    assert in_cluster_step.unpulled({"status": {"containerStatuses": statuses, "conditions": conditions}}) == reason
 
 
 def test_refused_pull_is_an_error_with_message_and_alternatives(
@@ -191,5 +182,5 @@ def test_refused_pull_is_an_error_with_message_and_alternatives(
         canary_step.apply(NoWork())
     assert "gave HTTP response to HTTPS client" in caught.value.details
     assert "external" in caught.value.fix and "NodePorts" in caught.value.fix
-    assert POD not in server.objects and f"{SPACE}/configmaps/{PROOF}" not in server.objects
+    assert POD not in server.objects and f"{SPACE}/configmaps/{in_cluster_step.PROOF}" not in server.objects
     assert canary_step.check().state is State.ABSENT
