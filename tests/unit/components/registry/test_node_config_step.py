@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 import yaml
 
 from sandbox.bundle.system_images import UPSTREAM
+from sandbox.components.certificates.cluster_trust import ROOT
 from sandbox.components.cluster.containerd_hosts import FOLDER, MARK
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.registry import node_config_step
-from sandbox.components.registry.node_config_step import WiringStep, tls_host_files
+from sandbox.components.registry.node_config_step import TlsRegistryStep, WiringStep, tls_host_files
 from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
@@ -24,7 +26,7 @@ from sandbox.names import INGRESS_PORT, SYSTEM_NAMESPACE, Names
 from sandbox.step import State
 from sandbox.system.wait import WaitTimeout
 from tests.support.api_server import ApiServer
-from tests.support.fakes import NETWORK, FakeEngine, NoWork, applied
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork, applied
 from tests.support.memory_nodes import Nodes
 from tests.support.registry_simulator import Fault, Simulator
 
@@ -32,8 +34,6 @@ HOSTING = "/api/v1/namespaces/kube-public/configmaps/local-registry-hosting"
 SLICE = f"/apis/discovery.k8s.io/v1/namespaces/{SYSTEM_NAMESPACE}/endpointslices/registry"
 SERVICE = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/services/registry"
 IN_CLUSTER = f"registry.{SYSTEM_NAMESPACE}.svc.cluster.local:5000"
-
-
 Files = dict[PurePosixPath, bytes]
 
 
@@ -224,3 +224,53 @@ def test_external_registry_by_its_own_name_needs_no_service(
     assert applied(step).state is State.READY
     assert SERVICE not in server.objects and SLICE not in server.objects
     assert all(host.startswith("0.0.0.0:") for host in hosts(files))
+
+
+TLS_HOSTS = ("hub.demo.localhost", "hub.demo.localhost:8443")
+HOSTS_FILE = PurePosixPath("/etc/hosts")
+TOML = FOLDER / "hub.demo.localhost:8443" / "hosts.toml"
+
+
+@pytest.fixture
+def tls_step(engine: FakeEngine, names: Names, files: Files) -> TlsRegistryStep:
+    def shell(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
+        text, _, file = argv[2].rpartition(" >> ")
+        box.files[PurePosixPath(file)] += text.removeprefix("echo ").strip("'").encode() + b"\n"
+        return 0, ""
+
+    files[HOSTS_FILE] = b"::1\tlocalhost\n"
+    engine.programs["sh"] = shell
+    return TlsRegistryStep(kind_provider.nodes(engine, names), TLS_HOSTS, INGRESS_PORT)
+
+
+def test_the_node_knows_the_name_once_and_each_way_to_write_it(files: Files, tls_step: TlsRegistryStep) -> None:
+    assert tls_step.check().state is State.ABSENT
+    assert applied(tls_step).state is State.READY
+    assert files[HOSTS_FILE] == b"::1\tlocalhost\n127.0.0.1 hub.demo.localhost\n"
+    url = f"https://hub.demo.localhost:{INGRESS_PORT}"
+    said = tomllib.loads(files[TOML].decode())
+    assert said == {"server": url, "host": {url: {"capabilities": ["pull", "resolve"], "ca": str(ROOT)}}}
+    assert not tls_step.undo()
+
+
+def test_changed_files_are_put_right_on_every_node(
+    names: Names, nodes: Nodes, files: Files, tls_step: TlsRegistryStep
+) -> None:
+    worker = nodes.add(names, f"{names.cluster}-worker")
+    worker.files[HOSTS_FILE] = b""
+    tls_step.apply(NoWork())
+    before = files[TOML]
+    files[TOML] = b"server = 'elsewhere'\n"
+    assert (tls_step.check().state, str(TOML) in tls_step.check().detail) == (State.DRIFTED, True)
+    tls_step.apply(NoWork())
+    assert files[TOML] == worker.files[TOML] == before
+    worker.files[HOSTS_FILE] = b"127.0.0.1\tlocalhost\n"  # as after a restart
+    assert tls_step.check().detail.endswith(f"/etc/hosts on {names.cluster}-worker")
+    assert applied(tls_step).state is State.READY
+
+
+def test_node_without_hosts_file_is_reported(engine: FakeEngine, tls_step: TlsRegistryStep) -> None:
+    tls_step.apply(NoWork())
+    engine.programs["cat"] = lambda box, argv: (1, "cat: No such file or directory")
+    with pytest.raises(SandboxError, match="/etc/hosts"):
+        tls_step.check()
