@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +10,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-import sandbox
 from sandbox.bundle.images_step import ImagesStep
 from sandbox.bundle.recipe import recipes, versions
 from sandbox.bundle.store import Store
@@ -95,12 +93,6 @@ def one(kind: type[S], steps: dict[str, Step]) -> S:
     return found
 
 
-def made_by_kind(steps: dict[str, Step]) -> KindProvider:
-    provider = one(ClusterStep, steps).provider
-    assert isinstance(provider, KindProvider)
-    return provider
-
-
 @pytest.mark.security(17)
 @pytest.mark.parametrize("proxy", ["auto", {"https": "http://me:secret@proxy.example.com:3128"}])
 def test_pods_of_a_fetched_spec_get_no_account_of_the_users_proxy(place: Home, proxy: Any) -> None:
@@ -112,18 +104,13 @@ def test_pods_of_a_fetched_spec_get_no_account_of_the_users_proxy(place: Home, p
         assert step.with_account is (not is_fetched or proxy != "auto")
 
 
-@pytest.mark.parametrize("push", [False, True])
-@pytest.mark.parametrize("apply", [False, True])
-@pytest.mark.parametrize("controller", ["traefik", "none"])
-def test_whatever_a_step_needs_is_there_and_comes_before_it(
-    place: Home, images: Path, objects: Path, push: bool, apply: bool, controller: Any
+@pytest.mark.parametrize(("controller", "more"), [("traefik", {"https", "page"}), ("none", set())])
+def test_plan_has_a_page_and_its_check_where_there_is_an_ingress(
+    place: Home, images: Path, controller: str, more: set[str]
 ) -> None:
-    spec = Spec.model_validate({"ingress": {"controller": controller}}).model_copy(
-        update={"push": images if push else None, "apply": (objects,) if apply else ()}
-    )
-    steps = build(spec, place)
-    optional = {"push": push, "https": controller != "none", "page": controller != "none"}
-    assert steps.keys() == ALWAYS | {name for name, wanted in optional.items() if wanted}
+    spec = Spec.model_validate({"ingress": {"controller": controller}})
+    assert build(spec, place).keys() == ALWAYS | more
+    assert build(spec.model_copy(update={"push": images}), place).keys() == ALWAYS | {"push"} | more
 
 
 @pytest.mark.parametrize("controller", ["traefik", "none"])
@@ -135,16 +122,6 @@ def test_plan_without_files_has_each_step_after_its_needs(place: Home, objects: 
     assert "workloads" in names and "apply" not in names and len(names) == len(set(names))
     for index, step in enumerate(plan):
         assert set(needed(step, names)) <= set(names[:index]), step.name
-
-
-def test_steps_come_after_names_that_some_step_has(place: Home, images: Path, objects: Path) -> None:
-    steps = build(Spec().model_copy(update={"push": images, "apply": (objects,)}), place)
-    known = re.compile(r'^    name: str = "([a-z-]+)"$', re.M)
-    folder = Path(sandbox.__file__).parent
-    names = {name for file in folder.rglob("*.py") for name in known.findall(file.read_text("utf-8"))}
-    mentioned = {name for step in steps.values() for name in getattr(step, "after", ())}
-    assert "push" in mentioned
-    assert mentioned <= names
 
 
 def test_final_https_check_waits_for_user_manifests(place: Home, images: Path, objects: Path) -> None:
@@ -162,6 +139,7 @@ def test_names_ports_and_certificates_derive_from_the_spec(place: Home, images: 
             "registry": {"port": 5055},
             "edge": {"listen": "127.0.0.2", "ports": (9443, 10443)},
             "network": {"nameservers": ("9.9.9.9",)},
+            "cluster": {"nodes": {"control_plane": 3}},
             "certs": {"secrets": ({"secret": "api", "namespace": "web", "hosts": ("api.shop.example.com",)},)},
         }
     ).model_copy(update={"push": images, "apply": (objects,)})
@@ -171,7 +149,9 @@ def test_names_ports_and_certificates_derive_from_the_spec(place: Home, images: 
     assert one(PushStep, steps).url == "http://127.0.0.1:5055"
     assert one(EdgeStep, steps).route.listen == (("127.0.0.2", 9443), ("127.0.0.2", 10443))
     assert one(PageStep, steps).page.port == 9443
-    assert made_by_kind(steps).dns.upstream.servers == ("9.9.9.9",)
+    provider = one(ClusterStep, steps).provider
+    assert isinstance(provider, KindProvider)
+    assert (provider.dns.upstream.servers, provider.kind.balancer) == (("9.9.9.9",), UPSTREAM["balancer"])
     assert [str(entry.target) for entry in one(PushStep, steps).images.entries] == ["busybox:1", "app:dev"]
     assert [each["metadata"]["name"] for each in one(ApplyStep, steps).manifests] == ["a"]
     secrets, leaves = one(SecretsStep, steps).secrets, one(AuthorityStep, steps).leaves
@@ -207,12 +187,6 @@ def test_edge_may_reach_the_cluster_by_its_api_server(place: Home) -> None:
     assert (step.name, step.route.listen) == ("edge", (("127.0.0.1", 9443),))
     (ingress,) = step.route.forwards
     assert (ingress.name, ingress.kubeconfig) == ("ingress", str(place.sandbox("far").kubeconfig))
-
-
-@pytest.mark.parametrize(("control_planes", "image"), [(1, ""), (3, UPSTREAM["balancer"])])
-def test_several_control_planes_have_a_balancer(place: Home, control_planes: int, image: str) -> None:
-    spec = Spec.model_validate({"cluster": {"nodes": {"control_plane": control_planes}}})
-    assert made_by_kind(build(spec, place)).kind.balancer == image
 
 
 def test_ports_that_an_earlier_spec_had_are_taken_away(place: Home) -> None:
@@ -358,11 +332,17 @@ def part(engine: FakeEngine, place: Home, name: str, registry: Simulator, *, pur
 
 @pytest.mark.fault(10)
 def test_two_sandboxes_come_and_go_on_one_machine(place: Home, registry: Simulator) -> None:
-    """Two sandboxes on one engine → both work; what goes with one leaves the other."""
+    """Two sandboxes on one engine → both work; one that goes, or fails to come up, leaves the other."""
     engine = FakeEngine()
     engine.upstream = set(UPSTREAM.values())
     with Simulator() as second:
         assert lifecycle.up(part(engine, place, "a", registry), Silent())
+        engine.busy.add(urlsplit(second.url).port or 0)
+        with pytest.raises(SandboxError, match="sandbox-edge failed"):
+            lifecycle.up(part(engine, place, "b", second), Silent())
+        assert engine.boxes.keys() == {EDGE, "sandbox-a-registry"}
+        assert engine.networks.keys() == {EDGE, "sandbox.a"}
+        engine.busy.clear()
         assert lifecycle.up(part(engine, place, "b", second), Silent())
         assert not lifecycle.up(part(engine, place, "a", registry), Silent())
         assert engine.boxes.keys() == {EDGE, "sandbox-a-registry", "sandbox-b-registry"}
@@ -375,19 +355,6 @@ def test_two_sandboxes_come_and_go_on_one_machine(place: Home, registry: Simulat
     assert engine.volumes.keys() == {"sandbox-a-registry"}
     assert [path.name for path in (place.state / "certificates").iterdir()] == ["a"]
     assert {UPSTREAM["node"], UPSTREAM["registry"]} <= engine.images.keys()
-
-
-def test_sandbox_that_fails_to_come_up_leaves_the_other(place: Home, registry: Simulator) -> None:
-    engine = FakeEngine()
-    engine.upstream = set(UPSTREAM.values())
-    lifecycle.up(part(engine, place, "a", registry), Silent())
-    with Simulator() as second:
-        engine.busy.add(urlsplit(second.url).port or 0)
-        with pytest.raises(SandboxError, match="sandbox-edge failed"):
-            lifecycle.up(part(engine, place, "b", second), Silent())
-    assert engine.boxes.keys() == {EDGE, "sandbox-a-registry"}
-    assert engine.networks.keys() == {EDGE, "sandbox.a"}
-    assert not lifecycle.up(part(engine, place, "a", registry), Silent())
 
 
 def test_lan_clients_have_names_covered_by_the_edge_certificate(place: Home) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
-from sandbox.bundle.recipe import recipes
-from sandbox.bundle.store import Store
-from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.components.cluster.existing.steps import TenancyStep
 from sandbox.components.cluster.existing.tenant import user_at_host
 from sandbox.components.edge.step import ForwardedEdgeStep, ForwardedPortsStep
@@ -24,20 +21,15 @@ from sandbox.plan import build as plan_build
 from sandbox.step import Step
 from tests.support.fakes import FakeEngine
 from tests.support.programs import make_program
+from tests.unit.plan.test_build import OWN, one
 
-S = TypeVar("S")
 EXISTING: dict[str, Any] = {"cluster": {"provider": "existing", "context": "team"}}
 
 
 def build(place: Home, **more: Any) -> dict[str, Step]:
     spec = ResolvedSpec.of(Spec.model_validate(EXISTING | more), registry=5001, https=(443, 8443))
-    steps = plan_build.build(spec, place, FakeEngine(), OwnImages("upstream", UPSTREAM), environ={})
+    steps = plan_build.build(spec, place, FakeEngine(), OWN, environ={})
     return {step.name: step for step in steps}
-
-
-def one(kind: type[S], steps: dict[str, Step]) -> S:
-    (found,) = (step for step in steps.values() if isinstance(step, kind))
-    return found
 
 
 def test_everything_is_in_one_namespace_behind_the_api_server(place: Home, tmp_path: Path) -> None:
@@ -55,20 +47,10 @@ def test_everything_is_in_one_namespace_behind_the_api_server(place: Home, tmp_p
     assert one(PushStep, steps).requires == ("registry", "edge", "images")
 
 
-def test_images_are_built_as_push_images_builds_them(place: Home, tmp_path: Path) -> None:
-    images, program = tmp_path / "images.yaml", Store(place.bundle).program(recipes()["buildx"], "buildx")
-    images.write_text("images: [{from: build, context: ., as: app:1}]\n")
-    program.parent.mkdir(parents=True)
-    program.touch()
-    assert one(PushStep, build(place, push=images)).buildx == program
-
-
-def test_ports_of_services_are_tunnels_into_the_one_namespace(place: Home, tmp_path: Path) -> None:
-    objects = tmp_path / "objects.yaml"
-    objects.write_text("{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n")
+def test_ports_of_services_are_tunnels_into_the_one_namespace(place: Home) -> None:
     tcp = ({"port": 5432, "to": "shop/db"}, {"port": "auto", "to": "shop/cache:redis"})
     given, registry = {"tcp": tcp, "listen": "127.0.0.2"}, {"external": "registry.team.example"}
-    steps = build(place, edge=given, registry=registry, apply=(objects,))
+    steps = build(place, edge=given, registry=registry)
     assert list(steps)[-1] == "ports"
     edge = one(ForwardedEdgeStep, steps).route
     assert (edge.address, [port.port for port in edge.ports]) == ("127.0.0.2", [5432, 15432])
@@ -77,14 +59,9 @@ def test_ports_of_services_are_tunnels_into_the_one_namespace(place: Home, tmp_p
         (edge.ports[0].to, "sandbox-sandbox", "service/db", "5432"),
         (edge.ports[1].to, "sandbox-sandbox", "service/cache", "redis"),
     ]
-    assert [str(port) for port in one(ForwardedPortsStep, steps).ports] == ["5432", "15432"]
-
-
-def test_a_team_s_registry_needs_no_tunnel_and_no_canary(place: Home) -> None:
-    steps = build(place, registry={"external": "registry.team.example"})
-    assert "wiring" not in steps
-    assert one(ForwardedEdgeStep, steps).registry is None
+    assert "wiring" not in steps and one(ForwardedEdgeStep, steps).registry is None, "the registry is the team's"
     assert one(TeamRegistryStep, steps).where == "registry.team.example"
+    assert [str(port) for port in one(ForwardedPortsStep, steps).ports] == ["5432", "15432"]
 
 
 def test_ports_alone_are_tunnels_where_nothing_else_is_forwarded(place: Home) -> None:
@@ -97,7 +74,7 @@ def test_ports_alone_are_tunnels_where_nothing_else_is_forwarded(place: Home) ->
 @pytest.mark.parametrize(("environ", "owner"), [({"SANDBOX_OWNER": "ci@shop"}, "ci@shop"), ({}, user_at_host())])
 def test_owner_in_ci_is_named_by_a_variable(place: Home, environ: dict[str, str], owner: str) -> None:
     spec = ResolvedSpec.of(Spec.model_validate(EXISTING), registry=5001, https=(443,))
-    plan = plan_build.build(spec, place, FakeEngine(), OwnImages("upstream", UPSTREAM), environ=environ)
+    plan = plan_build.build(spec, place, FakeEngine(), OWN, environ=environ)
     assert [step.owner for step in plan if isinstance(step, TenancyStep)] == [owner]
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 from functools import partial
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given, settings
@@ -29,10 +28,6 @@ PATIENCE = 20.0
 
 def fail(work: Work | None = None) -> None:
     raise SandboxError("it broke")
-
-
-def stuck() -> None:
-    raise RuntimeError("stuck")
 
 
 def interrupt_main(work: Work) -> None:
@@ -82,43 +77,21 @@ def test_step_found_stale_during_the_walk_is_refused() -> None:
     assert world == {"a", "b"}
 
 
-def test_usable_step_lets_dependents_start_before_it_ends() -> None:
-    world: set[str] = set()
-    begun = threading.Event()
-
-    def slowly(work: Work) -> None:
-        work.say("nearly there")
-        work.usable()
-        assert begun.wait(PATIENCE)
-
-    reporter = RecordingReporter()
-    plan = [
-        FakeStep("cluster", world, making=slowly),
-        FakeStep("wiring", world, requires=("cluster",), making=lambda work: begun.set()),
-    ]
-    up(plan, reporter)
-    assert world == {"cluster", "wiring"}
-    assert reporter.details["progress", "Cluster"] == "nearly there"
-
-
-def growing(world: set[str], reporter: RecordingReporter, ingress: FakeStep) -> list[FakeStep]:
-    """Return a plan in which the last node joins after the ingress was made."""
-
-    def joins_late(work: Work) -> None:
-        work.usable()
-        wait_until(lambda: None if reporter.of("finished") else "not made", what="the ingress", timeout=PATIENCE)
-        ingress.drifted.add("ingress")
-
-    return [FakeStep("cluster", world, making=joins_late), ingress]
-
-
 @pytest.mark.parametrize("grows", [True, False])
 def test_growing_step_follows_nodes_that_join_after_it(*, grows: bool) -> None:
     world, reporter = set[str](), RecordingReporter()
     ingress = FakeStep("ingress", world, requires=("cluster",), grows=grows)
-    assert up(growing(world, reporter, ingress), reporter)
+
+    def joins_late(work: Work) -> None:
+        work.say("nearly there")
+        work.usable()
+        wait_until(lambda: None if reporter.of("finished") else "not made", what="the ingress", timeout=PATIENCE)
+        ingress.drifted.add("ingress")
+
+    assert up([FakeStep("cluster", world, making=joins_late), ingress], reporter)
     assert ingress.drifted == (set() if grows else {"ingress"})
     assert reporter.of("finished") == ["Ingress", "Cluster"]
+    assert reporter.details["progress", "Cluster"] == "nearly there"
 
 
 def test_a_usable_step_that_fails_takes_its_dependents_along() -> None:
@@ -159,20 +132,20 @@ def test_failure_rolls_back_only_what_this_run_created() -> None:
     assert world == set(names) - {"never"}
 
 
-def test_step_that_may_fail_alone_leaves_the_rest() -> None:
-    world: set[str] = set()
-    first, spared, needing, other, last = (
+@pytest.mark.parametrize("last_fails", [False, True])
+def test_step_that_may_fail_alone_leaves_the_rest_unless_another_fails(last_fails: bool) -> None:
+    world, reporter = set[str](), RecordingReporter()
+    plan = [
         FakeStep("first", world),
         FakeStep("spared", world, requires=("first",), making=fail),
         FakeStep("needing", world, requires=("spared",)),
-        FakeStep("other", world, requires=("first",)),
-        FakeStep("last", world, requires=("other",)),
-    )
-    reporter = RecordingReporter()
+        FakeStep("last", world, requires=("first",)),
+    ]
+    if last_fails:
+        plan[-1].making = fail
     with pytest.raises(SandboxError, match="it broke"):
-        up([first, spared, needing, other, last], reporter, spared=["spared"])
-    assert world == {"first", "spared", "other", "last"}
-    assert reporter.of("removed") == []
+        up(plan, reporter, spared=["spared"])
+    assert world == (set() if last_fails else {"first", "spared", "last"})
     assert reporter.details["failed", "Spared"] == "it broke"
 
 
@@ -186,18 +159,6 @@ def test_step_that_is_overtaken_is_not_told_as_failed() -> None:
     with pytest.raises(Overtaken):
         up([FakeStep("a", set(), making=leave)], reporter, spared=("a",))
     assert reporter.of("failed") == [] and reporter.of("interrupted") == ["A"]
-
-
-def test_later_failure_also_rolls_back_spared_steps() -> None:
-    world: set[str] = set()
-    plan = [
-        FakeStep("spared", world, making=fail),
-        FakeStep("other", world),
-        FakeStep("last", world, requires=("other",), making=fail),
-    ]
-    with pytest.raises(SandboxError, match="it broke"):
-        up(plan, RecordingReporter(), spared=["spared"])
-    assert world == set()
 
 
 @pytest.mark.fault(3)
@@ -246,15 +207,15 @@ def test_roll_back_takes_back_what_stays_in_the_cluster() -> None:
 
 
 def test_failing_undo_hides_neither_the_rest_nor_first_error() -> None:
-    world: set[str] = set()
+    world, reporter = set[str](), RecordingReporter()
     plan = chain(world, "a", "b", "c")
-    plan[1].unmaking = stuck
-    plan[2].making = fail
-    reporter = RecordingReporter()
-    with pytest.raises(SandboxError, match="it broke"):
+    plan[1].unmaking = Mock(side_effect=RuntimeError("stuck"))
+    plan[2].making = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device", "/var/lib/thing"))
+    with pytest.raises(OSError, match="No space left"):
         up(plan, reporter)
     assert world == {"b"}
     assert "stuck" in reporter.details["failed", "B"]
+    assert reporter.details["failed", "C"] == "No space left on device"
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -321,30 +282,6 @@ def test_interrupt_stops_waits_and_programs_and_removes_what_they_made() -> None
         up(plan, reporter)
     assert (world, output, reporter.of("failed")) == (set(), ["gone\n"], [])
     interruption.check()  # and whatever comes next is not stopped
-
-
-def test_interrupt_after_an_error_does_not_stop_the_roll_back() -> None:
-    world, said = set[str](), list[str]()
-    stopped = threading.Event()
-
-    def lingers(work: Work) -> None:
-        try:
-            interruption.pause(PATIENCE)
-        finally:
-            main = threading.main_thread().ident
-            assert main is not None
-            stopped.set()
-            signal.pthread_kill(main, signal.SIGINT)
-
-    def undo() -> None:
-        interruption.check()
-        said.append("undone")
-
-    plan = [FakeStep("a", world, making=lingers, unmaking=undo), FakeStep("b", world, making=fail, unmaking=undo)]
-    with pytest.raises((KeyboardInterrupt, SandboxError)):
-        up(plan, Silent())
-    assert stopped.is_set()
-    assert (world, said) == (set(), ["undone", "undone"])
 
 
 @pytest.mark.fault(4, 5)
@@ -448,10 +385,9 @@ def graphs(draw: st.DrawFn) -> dict[int, tuple[int, ...]]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(graphs(), st.randoms(use_true_random=False))
-def test_any_plan_is_walked_in_an_order_that_respects_needs(graph: dict[int, tuple[int, ...]], random: object) -> None:
-    world: set[str] = set()
-    broken: list[str] = []
+@given(graphs())
+def test_any_plan_is_walked_in_an_order_that_respects_needs(graph: dict[int, tuple[int, ...]]) -> None:
+    world, broken = set[str](), list[str]()
 
     def watch(name: int, work: Work) -> None:
         if not {str(need) for need in graph[name]} <= world:
@@ -461,18 +397,6 @@ def test_any_plan_is_walked_in_an_order_that_respects_needs(graph: dict[int, tup
         FakeStep(str(name), world, requires=tuple(map(str, needs)), making=partial(watch, name))
         for name, needs in graph.items()
     ]
-    shuffle: Callable[[list[FakeStep]], None] = random.shuffle  # type: ignore[attr-defined]
-    shuffle(plan)
-    assert up(plan, Silent())
+    assert up(plan[::-1], Silent())
     assert (world, broken) == ({str(name) for name in graph}, [])
     assert all(status.state is State.READY for _, status in survey(plan))
-
-
-def test_full_disk_is_reported_in_words() -> None:
-    def full(work: Work) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/var/lib/thing")
-
-    plan, report = [FakeStep("a", set(), making=full)], RecordingReporter()
-    with pytest.raises(OSError, match="No space left"):
-        up(plan, report)
-    assert report.details["failed", "A"] == "No space left on device"

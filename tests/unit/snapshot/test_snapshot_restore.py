@@ -10,15 +10,17 @@ import stat
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from sandbox.app.running.snapshots import save
 from sandbox.components.workloads import charts_step
-from sandbox.config.schema import ResolvedSpec
+from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import ContainerSpec, container_copy
-from sandbox.errors import SandboxError
-from sandbox.names import Home
+from sandbox.errors import SandboxError, UsageError
+from sandbox.names import Home, Names
 from sandbox.plan import saved_spec
 from sandbox.snapshot.snapshot_restore import NEW, READY, Restoring, _unpack
 from sandbox.snapshot.snapshot_save import CERTIFICATES, SPEC, _tar
@@ -31,11 +33,10 @@ from tests.support.ports import free_port
 
 
 @pytest.fixture
-def restoring(tmp_path: Path) -> Restoring:
-    home = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
-    store = Store(home.snapshots)
+def restoring(names: Names) -> Restoring:
+    store = Store(names.home.snapshots)
     files.make_private_dir(store.restoring("demo"))
-    return Restoring(engine=FakeEngine(), names=home.sandbox("demo"), store=store, mark="mark")
+    return Restoring(engine=FakeEngine(), names=names, store=store, mark="mark")
 
 
 def test_certificates_come_back_as_they_were_saved(tmp_path: Path) -> None:
@@ -110,8 +111,9 @@ def test_releases_are_known_as_the_snapshot_has_them(prepared: Restoring, charts
     assert names.charts.exists() is bool(charts)
 
 
-def run_nodes(restoring: Restoring) -> FakeEngine:
-    engine, names = restoring.engine, restoring.names
+@pytest.mark.parametrize("ready", [True, False])
+def test_killed_restore_is_completed_if_it_was_prepared_else_undone(prepared: Restoring, ready: bool) -> None:
+    engine, names = prepared.engine, prepared.names
     assert isinstance(engine, FakeEngine)
     engine.images["node:1"] = "sha256:1"
     engine.create_network(names.network, names.labels)
@@ -119,12 +121,6 @@ def run_nodes(restoring: Restoring) -> FakeEngine:
     for name in (*marked, "other"):
         labels = {"mark": ""} if name in marked else {}
         engine.run(ContainerSpec(name=name, image="node:1", command=("x",), labels=labels, network=names.network))
-    return engine
-
-
-@pytest.mark.parametrize("ready", [True, False])
-def test_killed_restore_is_completed_if_it_was_prepared_else_undone(prepared: Restoring, ready: bool) -> None:
-    engine, names = run_nodes(prepared), prepared.names
     if not ready:
         (prepared.store.restoring("demo") / READY).unlink()
     prepared.recover()
@@ -235,3 +231,10 @@ def test_containers_of_another_owner_are_left_alone(restoring: Restoring, tmp_pa
     with pytest.raises(SandboxError) as caught:
         restoring.recover()
     assert caught.value.id == "name-taken" and engine.boxes.keys() == {names.copier, names.registry}
+
+
+def test_minikube_cluster_cannot_be_saved_and_is_told_to_stop() -> None:
+    spec = Spec.model_validate({"name": "demo", "cluster": {"provider": "minikube"}})
+    with pytest.raises(UsageError, match="snapshot save works with clusters of kind, not of minikube") as caught:
+        save(cast("Any", SimpleNamespace(spec=spec)), None, str)
+    assert caught.value.fix == "sandbox stop, which keeps the data"

@@ -27,18 +27,17 @@ BROKEN = SandboxError("1 of 1 images not pushed")
 
 
 class Stage:
-    """A project in a folder, its sandbox, its rounds with their `answers`, and what is told."""
+    """A project in a folder, its sandbox, its rounds with their `errors`, and what is told."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.told: list[str] = []
         self.rounds: list[DevWork] = []
-        self.answers: list[DevWork | Exception] = []
+        self.errors: list[SandboxError] = []
         self.up_fails: SandboxError | None = None
         self.ups = 0
         self.trouble: str | None = None
         self.refusal: SandboxError | None = None
-        self.loaded = True
         for name in ("k8s", "app"):
             (folder / name).mkdir()
         self.save("images.yaml", "images: [{from: build, context: app, as: app}]\n")
@@ -46,6 +45,10 @@ class Stage:
 
     def save(self, path: str, text: str = "x") -> None:
         (self.folder / path).write_text(text, encoding="utf-8")
+
+    def change(self, loop: DevLoop, path: str, text: str = "x") -> None:
+        self.save(path, text)
+        loop.next(self.sandbox)
 
     @property
     def sandbox(self) -> Sandbox:
@@ -67,10 +70,9 @@ class Stage:
 
     def run(self, work: DevWork) -> DevWork:
         self.rounds.append(work)
-        answer = self.answers.pop(0) if self.answers else DevWork()
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        if self.errors:
+            raise self.errors.pop()
+        return DevWork()
 
     # What a report hears.
 
@@ -86,20 +88,13 @@ class Stage:
     def ready(self, seconds: float) -> None:
         self.told.append("ready")
 
-    def copied(self, seconds: float) -> None:
-        self.told.append("copied")
-
 
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage(tmp_path)
-
-    def rounds(*_: object) -> SimpleNamespace:
-        return SimpleNamespace(run=made.run, copied={}, loaded=made.loaded)
-
     monkeypatch.setattr(machine_plan, "steps", lambda _: ((), None, None))
     monkeypatch.setattr("sandbox.app.dev.loop.trouble_of", lambda _: made.trouble)
-    monkeypatch.setattr(Rounds, "of", rounds)
+    monkeypatch.setattr(Rounds, "of", lambda *_: SimpleNamespace(run=made.run, copied={}, loaded=True))
     return made
 
 
@@ -115,44 +110,31 @@ def images(work: DevWork) -> list[str]:
     return [str(one.target) for one in work.images]
 
 
-def test_a_change_is_a_round_of_what_it_asks_for(stage: Stage, loop: DevLoop) -> None:
-    sandbox = stage.sandbox
-    loop.up(sandbox)
-    for path in ("app/a.py~", "app/a", "k8s/a.yaml"):  # the first requires nothing
-        stage.save(path)
-        loop.next(sandbox)
-    assert [(images(work), work.manifests) for work in stage.rounds] == [(["app:latest"], False), ([], True)]
-    assert stage.told == ["app/a", "ready", "k8s/a.yaml", "ready"]
-
-
 def test_a_changed_dockerignore_counts_from_then_on(stage: Stage, loop: DevLoop) -> None:
     stage.save("app/.dockerignore", "a\n")
-    sandbox = stage.sandbox
-    loop.up(sandbox)
+    loop.up(stage.sandbox)
     for path, text in (("app/a", "1"), ("app/.dockerignore", "b\n"), ("app/b", "1"), ("app/a", "2")):
-        stage.save(path, text)
-        loop.next(sandbox)
+        stage.change(loop, path, text)
     assert stage.told == ["app/.dockerignore", "ready", "app/a", "ready"]
 
 
 def test_a_changed_list_of_images_is_a_whole_up(stage: Stage, loop: DevLoop) -> None:
     loop.up(stage.sandbox)
-    stage.save("images.yaml", "images: [{from: build, context: app, as: other}]\n")
-    loop.next(stage.sandbox)
+    stage.change(loop, "images.yaml", "images: [{from: build, context: app, as: other}]\n")
     assert (stage.ups, stage.told) == (2, ["images.yaml", "watching", "ready"])
-    stage.save("app/a")
-    loop.next(stage.sandbox)
+    stage.change(loop, "app/a")
     assert images(stage.rounds[0]) == ["other:latest"]
 
 
 def test_failed_work_is_retried_with_the_next_change(stage: Stage, loop: DevLoop) -> None:
     loop.up(stage.sandbox)
-    stage.answers = [BROKEN]
-    stage.save("app/a")
-    loop.next(stage.sandbox)
-    stage.save("k8s/a.yaml")
-    loop.next(stage.sandbox)
-    assert (images(stage.rounds[1]), stage.rounds[1].manifests) == (["app:latest"], True)
+    stage.errors = [BROKEN]
+    for path in ("app/a.py~", "app/a", "k8s/a.yaml"):  # the first requires nothing
+        stage.change(loop, path)
+    assert [(images(work), work.manifests) for work in stage.rounds] == [
+        (["app:latest"], False),
+        (["app:latest"], True),
+    ]
     assert stage.told == ["app/a", BROKEN.brief, "k8s/a.yaml", "ready"]
 
 
@@ -162,15 +144,12 @@ def test_an_up_that_fails_is_tried_again_at_a_change(stage: Stage, loop: DevLoop
         loop.up(stage.sandbox)
     (stage.folder / "kubeconfig").touch()
     assert not loop.up(stage.sandbox)
-    stage.save("k8s/a.yaml")
-    loop.next(stage.sandbox)
+    stage.change(loop, "k8s/a.yaml")
     assert stage.ups == 3 and "ready" not in stage.told
     stage.up_fails = None
-    stage.save("app/a")
-    loop.next(stage.sandbox)
+    stage.change(loop, "app/a")
     assert stage.ups == 4 and stage.told[-1] == "ready"
-    stage.save("app/a", "again")
-    loop.next(stage.sandbox)
+    stage.change(loop, "app/a", "again")
     assert stage.ups == 4 and images(stage.rounds[0]) == ["app:latest"]
 
 
@@ -179,8 +158,7 @@ def test_sandbox_that_was_taken_down_is_told_and_awaited(stage: Stage, loop: Dev
     """`down` or `stop` while `dev` follows → an error with the way to go on, and no build; after `up` it goes on."""
     loop.up(stage.sandbox)
     for stage.trouble in ("Connection refused", None):
-        stage.save("app/a")
-        loop.next(stage.sandbox)
+        stage.change(loop, "app/a")
     assert stage.told == ["app/a", "the sandbox 'demo' is not up any more", "app/a", "ready"]
     assert len(stage.rounds) == 1
 
@@ -188,8 +166,7 @@ def test_sandbox_that_was_taken_down_is_told_and_awaited(stage: Stage, loop: Dev
 def test_sandbox_that_another_folder_brought_up_meanwhile_is_left_alone(stage: Stage, loop: DevLoop) -> None:
     loop.up(stage.sandbox)
     stage.refusal = SandboxError("'demo' was brought up from elsewhere", id="other-origin")
-    stage.save("app/a")
-    loop.next(stage.sandbox)
+    stage.change(loop, "app/a")
     assert (stage.told, stage.rounds) == (["app/a", "'demo' was brought up from elsewhere"], [])
 
 
