@@ -72,6 +72,7 @@ def test_engine_by_tls_is_checked_against_its_own_authority(tmp_path: Path, monk
             Engine.connect()
 
 
+@pytest.mark.fault(60)
 @pytest.mark.parametrize(
     ("url", "verify", "fix"),
     [
@@ -80,28 +81,21 @@ def test_engine_by_tls_is_checked_against_its_own_authority(tmp_path: Path, monk
         ("npipe:////./pipe/docker", "", "tcp://HOST:PORT"),
         ("tcp://a..b:2375", "", "tcp://HOST:PORT"),
         ("tcp://127.0.0.1:1", "1", "DOCKER_CERT_PATH"),
+        ("ssh://me@build.example.com", "", "unset DOCKER_HOST"),  # the package for SSH is missing
     ],
 )
 def test_engine_that_is_not_reached_has_a_fix(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str, verify: str, fix: str
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", url)
+    monkeypatch.delattr("docker.api.client.SSHHTTPAdapter", raising=False)
     if verify:
         monkeypatch.setenv("DOCKER_TLS_VERIFY", verify)
         monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
     with pytest.raises(MissingTool) as caught:
         Engine.connect()
     assert caught.value.id == "engine-unreachable" and fix in caught.value.fix
-
-
-@pytest.mark.fault(60)
-def test_engine_over_ssh_needs_paramiko(monkeypatch: pytest.MonkeyPatch) -> None:
-    """DOCKER_HOST is an address by ssh:// and the package for it is missing → the library's own words."""
-    monkeypatch.setenv("DOCKER_HOST", "ssh://me@build.example.com")
-    monkeypatch.delattr("docker.api.client.SSHHTTPAdapter", raising=False)
-    with pytest.raises(MissingTool) as caught:
-        Engine.connect()
-    assert "paramiko" in caught.value.details and "unset DOCKER_HOST" in caught.value.fix
+    assert ("paramiko" in caught.value.details) is url.startswith("ssh:")
 
 
 @pytest.mark.parametrize(("version", "body"), [("v1.x", "OK"), ("", b"<html>"), ("", [1]), ("", {})])

@@ -1,14 +1,16 @@
-"""Manifests from files and folders, in an order in which they can be applied."""
+"""Manifests from files and folders, in an order in which they can be applied, and the images that they run."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sandbox.errors import UsageError
 from sandbox.kube.manifests import ingress_hosts, load, parse
+from sandbox.kube.pod_images import PodImage, pod_images
 
 
 def named(kind: str, name: str = "x") -> str:
@@ -71,16 +73,53 @@ def test_non_object_is_named_by_file_and_line(tmp_path: Path, text: str, said: s
     assert "no metadata.name" not in said or "a chart as {chart: FOLDER}" in caught.value.fix
 
 
-@pytest.mark.parametrize(
-    ("content", "said"), [(None, "app.yaml: no such file or folder"), (b"\xff\xfe\x00", "app.yaml:1: not UTF-8 text")]
-)
-def test_a_file_that_cannot_be_read_is_an_error_of_the_user(tmp_path: Path, content: bytes | None, said: str) -> None:
-    if content is not None:
-        (tmp_path / "app.yaml").write_bytes(content)
-    with pytest.raises(UsageError, match=said):
+def test_a_file_that_cannot_be_read_is_an_error_of_the_user(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"app.yaml: no such file or folder"):
+        load([tmp_path / "app.yaml"])
+    (tmp_path / "app.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match=r"app.yaml:1: not UTF-8 text"):
         load([tmp_path / "app.yaml"])
 
 
 def test_hosts_of_an_ingress_pass_over_rules_of_another_form() -> None:
     rules = [{"host": "*.b.test"}, "x", {"http": {}}, {"host": ["c.test"]}, {"host": ""}, {"host": "a.test"}]
     assert list(ingress_hosts({"spec": {"rules": rules}})) == ["*.b.test", "a.test"]
+
+
+POD = {"initContainers": [{"name": "i", "image": "init:1"}], "containers": [{"name": "c", "image": "main:1"}]}
+BOTH = [PodImage("init:1", False), PodImage("main:1", False)]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "images"),
+    [
+        ({"kind": "Deployment", "spec": {"template": {"spec": POD}}}, BOTH),
+        ({"kind": "Job", "spec": {"template": {"spec": POD}}}, BOTH),
+        ({"kind": "Pod", "spec": POD}, BOTH),
+        ({"kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": {"spec": POD}}}}}, BOTH),
+        ({"kind": "ConfigMap", "spec": POD}, []),
+        ({"kind": "Pod"}, []),
+        ({"kind": "Pod", "spec": "x"}, []),
+        ({"kind": "Pod", "spec": {"containers": "x"}}, []),
+        ({"kind": "Pod", "spec": {"containers": ["x", {"name": "c"}]}}, []),
+        ({"kind": "Deployment", "spec": {"template": "x"}}, []),
+    ],
+)
+def test_pods_and_their_templates_have_images(manifest: dict[str, Any], images: list[PodImage]) -> None:
+    assert list(pod_images(manifest)) == images
+
+
+@pytest.mark.parametrize(
+    ("image", "policy", "always"),
+    [
+        ("a/b:1", None, False),
+        ("a:5000/b", None, True),
+        ("a/b:latest", None, True),
+        ("a/b@sha256:0", None, False),
+        ("a/b:1", "Always", True),
+        ("a/b", "IfNotPresent", False),
+    ],
+)
+def test_a_registry_is_asked_as_the_kubelet_does(image: str, policy: str | None, always: bool) -> None:
+    container = {"name": "c", "image": image} | ({"imagePullPolicy": policy} if policy else {})
+    assert list(pod_images({"kind": "Pod", "spec": {"containers": [container]}})) == [PodImage(image, always)]

@@ -61,22 +61,17 @@ def test_anything_else_is_refused_and_not_kept(server: str, path: Path, place: s
     assert not path.exists()
 
 
-@pytest.mark.fault(37, 38)
-def test_without_network_it_says_where_to_put_the_file(path: Path) -> None:
-    """A download without a network → the place where you can put the file yourself."""
-    with pytest.raises(SandboxError, match="cannot be downloaded") as caught:
-        download(f"http://127.0.0.1:{free_port()}/right", path, sha256=SHA256)
-    assert caught.value.fix == f"download it on a machine that can, and put it at {path}"
-
-
-@pytest.mark.fault(54)
-def test_download_by_a_malformed_proxy_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy's URL without an authority, which urllib refuses by a ValueError → told, and not as a bug."""
+@pytest.mark.fault(37, 38, 54)
+@pytest.mark.parametrize("url", [f"http://127.0.0.1:{free_port()}/right", "https://example.com/right"])
+def test_download_without_network_or_by_a_malformed_proxy_has_a_fix(
+    path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """No network, or a proxy's URL without an authority → the place where you can put the file yourself."""
     monkeypatch.setattr(urllib.request, "_opener", None)
-    for name in ("HTTPS_PROXY", "https_proxy"):
-        monkeypatch.setenv(name, "http:/proxy")
-    with pytest.raises(SandboxError, match="cannot be downloaded"):
-        download("https://example.com/right", path, sha256=SHA256)
+    monkeypatch.setenv("https_proxy", "http:/proxy")
+    with pytest.raises(SandboxError, match="cannot be downloaded") as caught:
+        download(url, path, sha256=SHA256)
+    assert caught.value.fix == f"download it on a machine that can, and put it at {path}"
 
 
 @pytest.mark.fault(63)

@@ -1,4 +1,4 @@
-"""Ports of this machine, against real sockets on loopback."""
+"""Ports of this machine, against real sockets on loopback; lines of its hosts file, of which others keep theirs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sandbox.system import host_network
+from sandbox.system import host_network, hosts_file
 from tests.support.ports import free_port
 
 
@@ -104,3 +106,23 @@ def test_lan_addresses_have_private_ones_first(monkeypatch: pytest.MonkeyPatch) 
     )
     found = [address for address in host_network.lan_addresses() if address in interfaces.values()]
     assert found == ["10.1.2.3", "192.168.177.5", "8.8.4.4"]
+
+
+OTHERS = "127.0.0.1 localhost\n# a comment\n::1 ip6-localhost  # sandbox: another, with more words\n"
+TEXTS = st.lists(st.sampled_from([*OTHERS.splitlines(), "", "10.0.0.1 x # sandbox:", "\t"])).map("\n".join)
+
+
+def test_hosts_that_are_gone_lose_their_lines() -> None:
+    both = hosts_file.placed(hosts_file.placed("", "one", ["a", "b"], "127.0.0.1"), "two", ["c"], "127.0.0.1")
+    fewer = hosts_file.placed(both, "one", ["b"], "127.0.0.1")
+    assert fewer == "127.0.0.1 c  # sandbox: two\n127.0.0.1 b  # sandbox: one\n"
+    assert hosts_file.removed(both, "one") == "127.0.0.1 c  # sandbox: two\n"
+    assert hosts_file.removed(both, None) == ""
+
+
+@given(TEXTS, st.sampled_from(["\n", ""]))
+def test_lines_of_others_stay_as_they_are(text: str, end: str) -> None:
+    before = text + end
+    with_ours = hosts_file.placed(before, "demo", ["a.test"], "127.0.0.1")
+    assert hosts_file.removed(with_ours, "demo") in (before, before + "\n")
+    assert with_ours.startswith(before)
