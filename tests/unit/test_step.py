@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox.step import Step, checked, needed
+from sandbox.step import Step, checked
 from tests.support.fakes import FakeStep
 
 
@@ -23,8 +23,3 @@ def test_unknown_requirement_or_repeated_name_is_refused() -> None:
 def test_step_before_what_it_needs_is_refused(requires: tuple[str, ...], after: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="'a' comes before"):
         checked(plan(a=(requires, after), b=((), ())))
-
-
-def test_needed_steps_are_those_of_the_plan() -> None:
-    (step,) = plan(a=(("b", "gone"), ("b", "c", "absent")))
-    assert needed(step, ("c", "b", "d")) == ("b", "c")

@@ -9,6 +9,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import PurePosixPath
 from types import SimpleNamespace
 from typing import Any
@@ -143,19 +144,14 @@ def test_command_has_the_output_of_both_streams_and_its_exit_status(monkeypatch:
 )
 def test_container_that_is_busy_is_paused_by_another_try(answers: list[Any], details: str) -> None:
     engine = engine_of(Api(pause=answers))
-    if not details:
+    refusal = pytest.raises(EngineError, match="pausing container node failed")
+    with refusal if details else nullcontext() as caught:
         engine.pause("node")
-    else:
-        with pytest.raises(EngineError, match="pausing container node failed") as caught:
-            engine.pause("node")
-        assert details in caught.value.details
-    assert answers == []
+    assert answers == [] and (caught is None or details in caught.value.details)
 
 
 @pytest.mark.security(22)
-@pytest.mark.parametrize(
-    "said", ["", "x", "[]", "1", '{"80/tcp": [1]}', '{"80/tcp": 1}', '{"x": [["a", "b"]]}', "[" * 9999]
-)
+@pytest.mark.parametrize("said", ["x", "[]", '{"80/tcp": [1]}', '{"80/tcp": 1}', '{"x": [["a", "b"]]}', "[" * 9999])
 def test_label_of_another_user_is_no_port(said: str) -> None:
     """A container of the engine's other users with our label for ports, of another form → it has no such ports."""
     found = _container({**BOX, "Config": {"Labels": {LISTENS: said}}})

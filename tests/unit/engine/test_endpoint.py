@@ -83,21 +83,6 @@ def test_config_without_a_context_means_the_default(user: Path, content: str) ->
     assert endpoint.find({}, user).origin == "the default socket"
 
 
-@pytest.mark.parametrize(
-    ("url", "host", "here"),
-    [
-        ("unix:///var/run/docker.sock", "", True),
-        ("tcp://[::1]:2375", "::1", True),
-        ("tcp://localhost:2375", "localhost", True),
-        ("tcp://me:secret@build.example.com:2376", "build.example.com", False),
-        ("ssh://localhost", "localhost", False),
-    ],
-)
-def test_place_of_an_engine_is_told_by_its_address(url: str, host: str, here: bool) -> None:
-    place = Endpoint(url, "DOCKER_HOST")
-    assert (place.host, place.is_here) == (host, here)
-
-
 @pytest.mark.fault(1)
 @pytest.mark.parametrize(
     ("url", "fix"),

@@ -32,19 +32,6 @@ def test_objects_are_applied_by_the_server_in_our_name(cluster: Cluster, server:
     assert query == {"fieldManager": ["sandbox"], "force": ["true"]}
 
 
-@pytest.mark.parametrize("version", ["v1", "example.com/v1"])
-def test_unknown_kind_has_no_objects_until_it_is_defined(cluster: Cluster, server: ApiServer, version: str) -> None:
-    assert cluster.get(version, "Widget", "a", "ns") is None
-    cluster.delete(version, "Widget", "a", "ns")
-    widget = {"apiVersion": version, "kind": "Widget", "metadata": {"name": "a", "namespace": "ns"}}
-    with pytest.raises(ClusterError, match=f"the cluster knows no Widget in {version}"):
-        cluster.apply(widget)
-    base = f"/apis/{version}" if "/" in version else f"/api/{version}"
-    server.kinds.setdefault(base, {})["Widget"] = ("widgets", True)
-    cluster.apply(widget)
-    assert cluster.get(version, "Widget", "a", "ns") == widget
-
-
 @pytest.mark.parametrize(
     ("status", "body", "passes"),
     [

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -20,6 +18,7 @@ APP = "/apis/apps/v1/namespaces/shop/deployments/app"
 SHOP = "/api/v1/namespaces/shop"
 LEAVING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 WANTED = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "app", "namespace": "shop"}}
+NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", **LEAVING}}
 CONFIG = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "shop"}}
 
 
@@ -34,16 +33,8 @@ def leaving(finalizer: str = "foregroundDeletion", **metadata: Any) -> dict[str,
     return {**WANTED, "metadata": held, "spec": spec}
 
 
-@contextmanager
-def soon(act: Callable[[], object]) -> Iterator[None]:
-    timer = threading.Timer(0.1, act)
-    timer.start()
-    yield
-    timer.join()
-
-
 def test_a_refusal_by_an_ending_namespace_is_waited_out(server: ApiServer, cluster: Cluster) -> None:
-    server.objects[SHOP] = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", **LEAVING}}
+    server.objects[SHOP] = NAMESPACE
 
     def admit(manifest: dict[str, Any]) -> dict[str, Any]:
         if SHOP in server.objects:
@@ -51,8 +42,8 @@ def test_a_refusal_by_an_ending_namespace_is_waited_out(server: ApiServer, clust
         return manifest
 
     server.admit = admit
-    with soon(lambda: server.objects.pop(SHOP)):
-        cluster.apply(CONFIG)
+    threading.Timer(0.1, server.objects.pop, (SHOP,)).start()
+    cluster.apply(CONFIG)
     assert server.objects[f"{SHOP}/configmaps/a"] == CONFIG
 
 
@@ -70,8 +61,7 @@ def test_finalizer_of_kubernetes_is_not_to_be_removed_and_namespace_names_its_ob
 ) -> None:
     server.objects[APP] = leaving("kubernetes.io/pvc-protection")
     condition = {"type": "NamespaceContentRemaining", "status": "True", "message": "there are 1 persistentvolumeclaims"}
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", **LEAVING}}
-    server.objects[SHOP] = {**namespace, "status": {"conditions": [condition]}}
+    server.objects[SHOP] = {**NAMESPACE, "status": {"conditions": [condition]}}
     with pytest.raises(BeingDeleted, match="Namespace shop") as caught:
         deletion.await_end(cluster, [server.objects[APP], server.objects[SHOP]], timeout=0)
     assert "finalizer kubernetes.io/pvc-protection" in caught.value.details

@@ -36,17 +36,6 @@ def test_record_is_read_back_as_written(server: ApiServer, tmp_path: Path) -> No
     assert PLACE not in server.objects
 
 
-def test_records_in_a_namespace_of_others_are_named_and_labelled(server: ApiServer, tmp_path: Path) -> None:
-    own = records(server, tmp_path)
-    there = Records(own.cluster, own.names, namespace="shop", prefix="sandbox-", labels={"whose": "ours"})
-    there.write("applied", {"a": "1"})
-    assert server.objects.keys() == {"/api/v1/namespaces/shop/configmaps/sandbox-applied"}
-    assert there.list("whose") == (Record("applied", {"whose": "ours"}, {"a": "1"}),)
-    assert own.read("applied") is None
-    there.delete("applied")
-    assert not server.objects
-
-
 @pytest.mark.security(20)
 @pytest.mark.parametrize(
     "change",

@@ -90,20 +90,13 @@ def test_the_next_free_port(monkeypatch: pytest.MonkeyPatch, port: int, taken: s
 
 
 def test_lan_addresses_have_private_ones_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    interfaces = {
-        "wan0": "8.8.4.4",
-        "wlan0": "192.168.177.5",
-        "docker0": "172.17.0.1",
-        "br-home": "10.1.2.3",
-        "usb0": "169.254.3.4",
-        "eth1": "10.9.9.9",
-    }
+    interfaces = {"wan0": "8.8.4.4", "wlan0": "192.168.177.5", "docker0": "172.17.0.1", "br-home": "10.1.2.3"}
+    interfaces |= {"usb0": "169.254.3.4", "eth1": "10.9.9.9"}
     rows = {name: [SimpleNamespace(family=socket.AF_INET, address=address)] for name, address in interfaces.items()}
     rows["wlan0"].append(SimpleNamespace(family=socket.AF_INET6, address="fe80::1%wlan0"))
     monkeypatch.setattr(psutil, "net_if_addrs", lambda: rows)
-    monkeypatch.setattr(
-        psutil, "net_if_stats", lambda: {name: SimpleNamespace(isup=name != "eth1") for name in interfaces}
-    )
+    states = {name: SimpleNamespace(isup=name != "eth1") for name in interfaces}
+    monkeypatch.setattr(psutil, "net_if_stats", lambda: states)
     found = [address for address in host_network.lan_addresses() if address in interfaces.values()]
     assert found == ["10.1.2.3", "192.168.177.5", "8.8.4.4"]
 
