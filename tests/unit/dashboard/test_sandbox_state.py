@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,7 @@ from sandbox.components.edge.route import Route
 from sandbox.config.schema import ResolvedSpec
 from sandbox.dashboard import watch
 from sandbox.dashboard.sandbox_state import pod_state, sandboxes
+from sandbox.dashboard.watch import Live
 from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import Names
@@ -35,20 +41,16 @@ def test_pod_is_ready_broken_pending_done_or_ending() -> None:
     ready = {"phase": "Running", "containerStatuses": [{"name": "web", "ready": True, "restartCount": 2}]}
     crash = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
     broken = {"containerStatuses": [{"name": "web", "ready": False, "restartCount": 3, "state": crash}]}
-    said = pod_state(pod(ready))
-    assert said == {
-        "name": "shop/web",
-        "workload": "",
-        "state": "ready",
-        "detail": "",
-        "restarts": 2,
-        "images": ["a:1", "b:1"],
-    }
+    shown = {"name": "shop/web", "workload": "", "state": "ready", "detail": "", "restarts": 2}
+    assert pod_state(pod(ready)) == {**shown, "images": ["a:1", "b:1"]}
     assert pod_state(pod(broken))["state"] == "broken"
     assert "CrashLoopBackOff, restarted 3 times" in pod_state(pod(broken))["detail"]
     assert pod_state(pod({"phase": "Pending"}))["state"] == "pending"
     assert pod_state(pod({"phase": "Succeeded"}))["state"] == "done"
     assert pod_state(pod(ready, deletionTimestamp="2026-11-27T03:00:00Z"))["state"] == "ending"
+    assert pod_state(POD)["workload"] == "shop/deployment/web"
+    owner = {"kind": "StatefulSet", "name": "db"}
+    assert pod_state(pod(ready, ownerReferences=[owner]))["workload"] == "shop/statefulset/db"
 
 
 @pytest.fixture
@@ -103,8 +105,7 @@ def test_steps_of_a_paused_sandbox_are_not_asked(
     assert found["cluster"] == "running" and asked == ["the cluster"]
     node = engine.container(names.node)
     assert node
-    paused = replace(node, running=False, paused=True)
-    monkeypatch.setattr(engine, "container", lambda _: paused)
+    monkeypatch.setattr(engine, "container", lambda _: replace(node, running=False, paused=True))
     (found,) = sandboxes(names.home, engine, {names.name: survey}, now=NOW)
     assert found["cluster"] == "paused" and asked == ["the cluster"] and "steps" not in found
 
@@ -124,7 +125,7 @@ POD: dict[str, Any] = {
 def demo(server: ApiServer) -> ApiServer:
     """The cluster of the sandbox `demo`, with a pod of two containers."""
     names = context.home().sandbox("demo")
-    names.folder.mkdir(parents=True, exist_ok=True)
+    names.folder.mkdir(parents=True)
     kubeconfig(names.kubeconfig, server.server_port)
     server.kinds["/api/v1"]["Pod"] = ("pods", True)
     server.objects["/api/v1/namespaces/shop/pods/web-5d8f-x2"] = POD
@@ -150,9 +151,24 @@ def test_restart_of_nothing_is_an_error(demo: ApiServer, tmp_path: Path) -> None
         watch.restart("demo", "shop/deployment/none")
 
 
-def test_pod_names_its_workload() -> None:
-    assert pod_state(POD)["workload"] == "shop/deployment/web"
-    bare = {"metadata": {"namespace": "shop", "name": "one"}}
-    assert pod_state(bare)["workload"] == ""
-    owner = [{"kind": "StatefulSet", "name": "db"}]
-    assert pod_state({"metadata": {**bare["metadata"], "ownerReferences": owner}})["workload"] == "shop/statefulset/db"
+def test_a_slow_part_is_not_waited_for_and_a_failed_one_says_why() -> None:
+    hold, counter, deadline = threading.Event(), itertools.count(), time.monotonic() + 10
+    bad = partial(os.environ.__getitem__, "NONE_SUCH")
+    watched = Live({"slow": (hold.wait, 1), "bad": (bad, 1), "good": (partial(next, counter), 0.01)})
+    watched.start()
+    while watched.newest().get("good", 0) < 2 or "bad" not in watched.newest():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert watched.newest().keys() == {"bad", "good"} and watched.newest()["bad"] == {"error": "'NONE_SUCH'"}
+    hold.set()
+    watched.stop()
+
+
+def test_state_is_not_polled_without_watchers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "WATCHED", 0.0)
+    counter = itertools.count()
+    watched = Live({"count": (partial(next, counter), 0.01)})
+    watched.start()
+    time.sleep(0.1)
+    watched.stop()
+    assert next(counter) == 0

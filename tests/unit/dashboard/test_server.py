@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import threading
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -46,11 +47,7 @@ def ask(
 
 
 def test_address_is_loopback_and_token_is_in_the_fragment(page: Dashboard) -> None:
-    parts = urlsplit(page.url)
-    assert parts.hostname == "127.0.0.1"
-    assert parts.fragment == page.token
-    assert len(page.token) >= 32
-    assert (parts.query, parts.path) == ("", "/")
+    assert re.fullmatch(rf"http://127\.0\.0\.1:\d+/#{page.token}", page.url) and len(page.token) >= 32
 
 
 @pytest.mark.parametrize("path", ASSETS)
@@ -60,10 +57,7 @@ def test_assets_need_no_token_and_allow_no_foreign_content(page: Dashboard, path
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "Access-Control-Allow-Origin" not in answer.headers
-    text = body.decode()
-    assert page.token not in text
-    assert "http://" not in text
-    assert "https://" not in text
+    assert [text for text in (page.token, "http://", "https://") if text in body.decode()] == []
 
 
 def test_state_needs_the_token_and_the_servers_own_host(page: Dashboard) -> None:

@@ -12,6 +12,7 @@ from sandbox.config.schema.origin_schema import Origin
 from sandbox.errors import UsageError
 from sandbox.mcp.agent_project import Project
 from sandbox.plan import saved_spec
+from tests.support.project_folder import write
 
 
 @pytest.fixture
@@ -39,54 +40,35 @@ def test_project_is_the_repository_of_the_spec_and_never_the_home(
 
 
 @pytest.mark.parametrize(
-    "spec",
+    ("name", "text"),
     [
-        "apply: [../../private]",
-        "cluster: {mounts: [{host: /etc, node: /host}]}",
-        "cluster: {mounts: [{host: ../.., node: /host}]}",
-        "credentials: [{kind: docker, file: ~/.docker/config.json}]",
-        "addons: [../../addon]",
-        "apply: [overlay]",
-        "apply: [{chart: chart}]",
+        ("sandbox.yaml", "apply: [../../private]"),
+        ("sandbox.yaml", "cluster: {mounts: [{host: /etc, node: /host}]}"),
+        ("sandbox.yaml", "cluster: {mounts: [{host: ../.., node: /host}]}"),
+        ("sandbox.yaml", "credentials: [{kind: docker, file: ~/.docker/config.json}]"),
+        ("sandbox.yaml", "addons: [../../addon]"),
+        ("sandbox.yaml", "apply: [overlay]"),
+        ("sandbox.yaml", "apply: [{chart: chart}]"),
+        ("images.yaml", "images: [{from: build, as: app:1, context: ../..}]"),
+        ("images.yaml", "images: [{from: build, as: app:1, context: app, dockerfile: ../../../Dockerfile}]"),
+        ("images.yaml", "images: [{from: build, as: app:1, context: app, secrets: ['id=npm,src=../../private']}]"),
+        ("images.yaml", "images: [{from: build, as: app:1, context: app, cache_to: ['type=local,dest=/var/cache']}]"),
     ],
 )
-def test_files_outside_of_the_repository_are_refused(folder: Path, spec: str) -> None:
-    (folder / "sandbox.yaml").write_text(f"{spec}\n")
-    outside = folder.parent.parent
-    for file, text in (
-        ("overlay/kustomization.yaml", "resources: [../../../base]"),
-        ("chart/Chart.yaml", "{name: web, dependencies: [{name: base, repository: 'file://../../../base'}]}"),
-        (outside / "base" / "kustomization.yaml", "resources: []"),
-        (outside / "base" / "Chart.yaml", "name: base"),
-    ):
-        (folder / file).parent.mkdir(exist_ok=True)
-        (folder / file).write_text(text)
-    with pytest.raises(UsageError, match="outside of the project"):
-        project(folder).require_own_files()
-
-
-def test_dependencies_of_dependencies_outside_of_the_repository_are_refused(folder: Path) -> None:
-    (folder / "sandbox.yaml").write_text("apply: [{chart: chart}]\n")
-    for name, places in (("chart", ["../web"]), ("web", ["../chart", "../../../base"])):
-        (folder / name).mkdir(exist_ok=True)
-        entries = ", ".join(f"{{name: x, repository: 'file://{place}'}}" for place in places)
-        (folder / name / "Chart.yaml").write_text(f"{{name: {name}, dependencies: [{entries}]}}")
-    with pytest.raises(UsageError, match="outside of the project"):
-        project(folder).require_own_files()
-
-
-@pytest.mark.parametrize(
-    "keys",
-    [
-        "context: ../..",
-        "context: app, dockerfile: ../../../Dockerfile",
-        "context: app, secrets: ['id=npm,src=../../private']",
-        "context: app, cache_to: ['type=local,dest=/var/cache']",
-    ],
-)
-def test_builds_with_files_outside_of_the_repository_are_refused(folder: Path, keys: str) -> None:
-    (folder / "sandbox.yaml").write_text("push: images.yaml\n")
-    (folder / "images.yaml").write_text(f"images: [{{from: build, as: app:1, {keys}}}]\n")
+def test_files_outside_of_the_repository_are_refused(folder: Path, name: str, text: str) -> None:
+    """Named by the spec, an overlay, a dependency of a chart's dependency, or an image → refused."""
+    files = {
+        "sandbox.yaml": "push: images.yaml",
+        "overlay/kustomization.yaml": "resources: [../../../base]",
+        "chart/Chart.yaml": "{name: chart, dependencies: [{name: web, repository: 'file://../web'}]}",
+        "web/Chart.yaml": (
+            "{name: web, dependencies: [{name: chart, repository: 'file://../chart'}, "
+            "{name: base, repository: 'file://../../../base'}]}"
+        ),
+        "../../base/kustomization.yaml": "resources: []",
+        "../../base/Chart.yaml": "name: base",
+    }
+    write(folder, {**files, name: text})
     with pytest.raises(UsageError, match="outside of the project"):
         project(folder).require_own_files()
 

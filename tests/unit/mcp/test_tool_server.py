@@ -14,37 +14,40 @@ mcp = pytest.importorskip("mcp")
 from sandbox.mcp import tasks, tool_server  # noqa: E402
 from sandbox.mcp.agent_project import Project  # noqa: E402
 
-ALWAYS = {
-    *("up", "apply", "push", "status", "doctor", "logs", "events", "restart", "run", "request"),
-    "open_tasks",
-}
-
 
 def tools_of(folder: Path, allow: Collection[str] = ()) -> tool_server.Tools:
     (folder / "sandbox.yaml").write_text("name: shop\n")
     return tool_server.Tools(Project(folder / "sandbox.yaml"), allow)
 
 
-def call(tools: tool_server.Tools, name: str, **arguments: Any) -> tuple[bool, str]:
-    async def ask() -> tuple[bool, str]:
-        async with mcp.Client(tool_server.build(tools)) as client:
-            result = await client.call_tool(name, arguments)
-            return bool(result.is_error), result.content[0].text
+def ask(tools: tool_server.Tools, *calls: tuple[str, dict[str, Any]]) -> list[tuple[bool, str]]:
+    """Call these tools in one session; whether each failed, and its text."""
 
-    return asyncio.run(ask())
+    async def work() -> list[tuple[bool, str]]:
+        async with mcp.Client(tool_server.build(tools)) as client:
+            results = [await client.call_tool(name, arguments) for name, arguments in calls]
+            return [(bool(result.is_error), result.content[0].text) for result in results]
+
+    return asyncio.run(work())
+
+
+def call(tools: tool_server.Tools, name: str, **arguments: Any) -> tuple[bool, str]:
+    (answer,) = ask(tools, (name, arguments))
+    return answer
 
 
 def names(tools: tool_server.Tools) -> set[str]:
-    async def ask() -> set[str]:
+    async def work() -> set[str]:
         async with mcp.Client(tool_server.build(tools)) as client:
             return {tool.name for tool in (await client.list_tools()).tools}
 
-    return asyncio.run(ask())
+    return asyncio.run(work())
 
 
 @pytest.mark.parametrize("allow", [(), ("down",), ("stop",)])
 def test_tools_that_remove_are_offered_where_the_user_allows_them(tmp_path: Path, allow: tuple[str, ...]) -> None:
-    assert names(tools_of(tmp_path, allow)) == {*ALWAYS, *allow}
+    always = ["up", "apply", "push", "status", "doctor", "logs", "events", "restart", "run", "request", "open_tasks"]
+    assert names(tools_of(tmp_path, allow)) == {*always, *allow}
 
 
 def test_errors_have_their_id_and_fix(tmp_path: Path) -> None:
@@ -58,16 +61,14 @@ def test_errors_have_their_id_and_fix(tmp_path: Path) -> None:
 def test_names_that_no_workload_has_reach_no_command(tmp_path: Path, workload: str) -> None:
     tools = tools_of(tmp_path)
     failed, text = call(tools, "restart", workload=workload)
-    assert failed
-    assert "validation error" in text
+    assert failed and "validation error" in text
     assert not tools.tasks
 
 
 def test_a_host_of_another_domain_gets_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sandbox.app.core.Sandbox.hosts", ("shop.example.com",))
     failed, text = call(tools_of(tmp_path), "request", host="evil.example.com")
-    assert failed
-    assert "evil.example.com is not a host of 'shop'" in text
+    assert failed and "evil.example.com is not a host of 'shop'" in text
     assert "shop.example.com" in text
 
 
@@ -75,38 +76,31 @@ def test_a_command_that_takes_long_goes_on_as_a_task_until_it_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tasks, "PROGRAM", ("sh", "-c", "echo began >&2; exec sleep 60"))
-    tools = tools_of(tmp_path)
-
-    async def work() -> None:
-        async with mcp.Client(tool_server.build(tools)) as client:
-            begun = await client.call_tool("restart", {"workload": "web", "wait_seconds": 1})
-            assert not begun.is_error
-            assert 'open_tasks(task="task-1")' in begun.content[0].text
-            assert "began" in begun.content[0].text
-            assert "task-1 restart web: runs" in (await client.call_tool("open_tasks", {})).content[0].text
-            assert (await client.call_tool("open_tasks", {"task": "task-1", "end": True})).is_error
-            assert (await client.call_tool("open_tasks", {})).content[0].text == "none"
-
-    asyncio.run(work())
+    begun, listed, ended, after = ask(
+        tools_of(tmp_path),
+        ("restart", {"workload": "web", "wait_seconds": 1}),
+        ("open_tasks", {}),
+        ("open_tasks", {"task": "task-1", "end": True}),
+        ("open_tasks", {}),
+    )
+    assert not begun[0] and 'open_tasks(task="task-1")' in begun[1] and "began" in begun[1]
+    assert "task-1 restart web: runs" in listed[1]
+    assert ended[0] and after == (False, "none")
 
 
 def test_a_command_that_prints_without_end_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "PROGRAM", ("yes", "prompt"))
     failed, text = call(tools_of(tmp_path), "run", workload="web", command=["yes"], timeout_seconds=1)
-    assert failed
-    assert len(text) < 21_000
+    assert failed and len(text) < 21_000
 
 
 def test_too_many_commands_at_once_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "PROGRAM", ("sh", "-c", "exec sleep 60"))
     monkeypatch.setattr(tool_server, "AT_ONCE", 1)
-    tools = tools_of(tmp_path)
-
-    async def work() -> None:
-        async with mcp.Client(tool_server.build(tools)) as client:
-            await client.call_tool("restart", {"workload": "web", "wait_seconds": 1})
-            refused = await client.call_tool("status", {})
-            assert refused.is_error and "too many commands run" in refused.content[0].text
-            await client.call_tool("open_tasks", {"task": "task-1", "end": True})
-
-    asyncio.run(work())
+    _, refused, _ = ask(
+        tools_of(tmp_path),
+        ("restart", {"workload": "web", "wait_seconds": 1}),
+        ("status", {}),
+        ("open_tasks", {"task": "task-1", "end": True}),
+    )
+    assert refused[0] and "too many commands run" in refused[1]
