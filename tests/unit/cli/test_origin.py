@@ -284,22 +284,9 @@ def change(command: str, *words: str, typed: str = "") -> Result:
 @pytest.mark.parametrize(
     "command",
     [
-        "down --purge",
-        "stop",
-        "start",
-        "pause",
-        "snapshot save",
-        "snapshot restore",
-        "snapshot delete x",
-        "push-images images.yaml",
-        "images gc",
-        "credentials add docker",
-        "credentials remove x",
-        "credentials refresh",
-        "certs renew",
-        "restart web",
-        "addons enable metrics-server",
-        "addons disable metrics-server",
+        *("down --purge", "stop", "start", "pause", "snapshot save", "snapshot restore", "snapshot delete x"),
+        *("push-images images.yaml", "images gc", "credentials add docker", "credentials remove x"),
+        *("credentials refresh", "certs renew", "restart web", "addons enable redis", "addons disable redis"),
     ],
 )
 def test_no_command_changes_another_folders_sandbox(changing: Path, command: str) -> None:

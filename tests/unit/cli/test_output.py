@@ -1,4 +1,4 @@
-"""Progress for people and for programs."""
+"""Progress and plans, for people and for programs, and who is asked before something is rebuilt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.app.views.overview import Network, SandboxStatus, StepState
-from sandbox.cli import push_images, sandboxes, up
+from sandbox.cli import output, prompts, push_images, sandboxes, up
 from sandbox.cli.live_output import Live
 from sandbox.cli.options import Call
 from sandbox.cli.output import JsonLines, Plain
@@ -19,9 +19,10 @@ from sandbox.components.network.step import NetworkStep
 from sandbox.errors import SandboxError
 from sandbox.images.progress import Action, Result
 from sandbox.names import Home
+from sandbox.plan.lifecycle import survey
 from sandbox.report import Reporter
 from sandbox.step import State, Status
-from tests.support.fakes import FakeEngine
+from tests.support.fakes import FakeEngine, FakeStep
 
 
 def tell(reporter: Reporter) -> None:
@@ -33,7 +34,7 @@ def tell(reporter: Reporter) -> None:
     reporter.removed("Registry", 0.26)
 
 
-def test_plain_progress_is_a_line_for_each_step_that_ended() -> None:
+def test_progress_is_a_line_for_each_step_that_ended_or_an_object_for_each_event() -> None:
     out = io.StringIO()
     tell(Plain(out))
     assert [line.split() for line in out.getvalue().splitlines()] == [
@@ -42,6 +43,12 @@ def test_plain_progress_is_a_line_for_each_step_that_ended() -> None:
         ["✗", "Edge", "failed", "port", "443", "is", "taken"],
         ["✓", "Registry", "0.3", "s", "removed"],
     ]
+    out = io.StringIO()
+    tell(JsonLines(out))
+    events = list(map(json.loads, out.getvalue().splitlines()))
+    assert [event["event"] for event in events] == ["began", "progress", "finished", "unchanged", "failed", "removed"]
+    assert events[2].items() >= {"step": "Cluster", "detail": "a node", "seconds": 12.34}.items()
+    assert events[4].items() >= {"step": "Edge", "detail": "port 443 is taken"}.items()
 
 
 def test_long_step_says_every_ten_seconds_how_far_it_is() -> None:
@@ -93,21 +100,6 @@ def test_state_with_escape_sequences_is_plain(capsys: pytest.CaptureFixture[str]
     assert said.count("Pod a") >= 5 and not [part for part in ("\x1b[2J", "\x1b]", "\x07", "\x9b") if part in said]
 
 
-def test_json_progress_is_an_object_for_each_event() -> None:
-    out = io.StringIO()
-    tell(JsonLines(out))
-    events = list(map(json.loads, out.getvalue().splitlines()))
-    assert all(isinstance(event.pop("time"), float) for event in events)
-    assert events == [
-        {"event": "began", "step": "Cluster"},
-        {"event": "progress", "step": "Cluster", "detail": "starting"},
-        {"event": "finished", "step": "Cluster", "detail": "a node", "seconds": 12.34},
-        {"event": "unchanged", "step": "Network", "detail": ""},
-        {"event": "failed", "step": "Edge", "detail": "port 443 is taken"},
-        {"event": "removed", "step": "Registry", "seconds": 0.26},
-    ]
-
-
 def test_push_is_a_step_and_each_image_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(push_images, "EVERY", 0.0)
     out, notes = io.StringIO(), list[str]()
@@ -122,3 +114,66 @@ def test_push_is_a_step_and_each_image_is_one(monkeypatch: pytest.MonkeyPatch) -
     assert '"step": "app:1", "detail": "uploaded, 60.0 MB", "seconds": 1.5' in text
     assert '"failed", "step": "absent:1", "detail": "no such image"' in text
     assert notes == ["  a note"] and display.bytes == 20_000_000
+
+
+WORLD = {"registry", "cluster", "dns", "network"}
+
+
+def plan() -> list[FakeStep]:
+    return [
+        FakeStep("network", set(WORLD)),
+        FakeStep("registry", set(WORLD), drifted={"registry"}),
+        FakeStep("cluster", set(WORLD), stale={"cluster"}),
+        FakeStep("dns", set(WORLD), requires=("cluster",)),
+        FakeStep("addons", set(WORLD)),
+    ]
+
+
+def agreed(*named: str) -> set[str]:
+    """The steps that may be recreated, where `named` were given as options."""
+    return set(prompts.Asking().recreate(survey(plan()), named))
+
+
+def test_plan_names_created_repaired_recreated_and_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    assert up._show(Call(), "demo", survey(plan()), ())
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        ["repair", "Registry", "half"],
+        ["rebuild", "Cluster", "of", "another", "kind"],
+        ["deletes:", "its", "data;", "only", "with", "--recreate", "cluster"],
+        ["look", "at", "Dns", "waits", "for", "cluster"],
+        ["make", "Addons"],
+    ]
+    up._show(Call(), "demo", survey(plan()), ("cluster",))
+    assert "its data; agreed to" in capsys.readouterr().out
+
+
+def test_programs_get_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    up._show(Call(output="json"), "demo", survey(plan()), ())
+    found = json.loads(capsys.readouterr().out)
+    assert (found["name"], found["changes"]) == ("demo", True)
+    assert [(row["step"], row["action"], row["loses"]) for row in found["steps"]] == [
+        ("registry", "repair", ""),
+        ("cluster", "rebuild", "its data"),
+        ("dns", "look at", ""),
+        ("addons", "make", ""),
+    ]
+    assert not up._show(Call(output="json"), "demo", survey(plan()[:1]), ())
+    assert json.loads(capsys.readouterr().out) == {"name": "demo", "changes": False, "steps": []}
+
+
+def test_at_a_terminal_the_user_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    answers = iter((True, False))
+
+    def confirm(text: str, *, err: bool) -> bool:
+        asked.append(text)
+        return next(answers)
+
+    monkeypatch.setattr("click.confirm", confirm)
+    assert (agreed(), agreed("cluster")) == (set(), {"cluster"})
+    monkeypatch.setattr(output, "has_terminal", lambda: True)
+    assert agreed() == set() and not asked  # stderr, where the question would be, is no terminal
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert (agreed(), agreed()) == ({"cluster"}, set())
+    assert "its data" in asked[0]

@@ -74,12 +74,6 @@ def lock_of(folder: Path) -> Lock:
     return parse((folder / "images.lock.yaml").read_text(), Lock, origin="lock")
 
 
-def test_manifest_is_read_before_the_engine_is_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Engine, "connect", no_engine)
-    result = CliRunner().invoke(command, [str(folder / "none.yaml")], obj=False, standalone_mode=False)
-    assert isinstance(result.exception, UsageError) and "none.yaml: no such file" in result.exception.brief
-
-
 def test_images_are_pushed_locked_and_reported(folder: Path, registry: Simulator) -> None:
     digests = {"app:1": digest_of(APP.manifest), "team/tool:1": digest_of(TOOL.manifest)}
     result = run(folder, registry, "-o", "json", "--verify")
@@ -127,7 +121,10 @@ def test_a_tag_of_another_registry_is_followed_only_when_asked(folder: Path, reg
         assert "images.lock.yaml: org/app:1 changed" in result.stderr
 
 
-def test_failed_image_fails_the_command_after_the_others(folder: Path, registry: Simulator) -> None:
+def test_report_is_whole_when_an_image_verify_or_the_lock_fails(
+    folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image failed, and so did verifying or the lock file → stdout has the report, with digests of the others."""
     write(folder, "- {from: layout, path: absent, as: 'absent:1'}", *LINES)
     error, report = failing(folder, registry)
     assert isinstance(error, PushFailed)
@@ -139,13 +136,6 @@ def test_failed_image_fails_the_command_after_the_others(folder: Path, registry:
     error, report = failing(folder, registry, "--fail-fast")
     assert [one["action"] for one in report["images"]] == ["failed", "untried", "untried"]
 
-
-def test_report_has_digests_and_failed_images_when_verify_or_lock_fails(
-    folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Images were pushed, one failed, and then verifying or the lock file fails → stdout still has the report."""
-    write(folder, "- {from: layout, path: absent, as: 'absent:1'}", *LINES)
-
     def refuse(*_: object) -> None:
         raise SandboxError("images.lock.yaml cannot be written", id="file")
 
@@ -153,7 +143,6 @@ def test_report_has_digests_and_failed_images_when_verify_or_lock_fails(
         patch.setattr(ImagePush, "follow", refuse)
         error, report = failing(folder, registry)
     assert error.reported and report["lock"]["error"] == error.brief and report["verify"] is None
-    assert [image["action"] for image in report["images"]] == ["failed", "uploaded", "uploaded"]
     assert report["images"][1]["digest"] == digest_of(APP.manifest)
     registry.content[digest_of(APP.layers[1])] = b"x"
     error, report = failing(folder, registry, "--verify")
@@ -162,13 +151,9 @@ def test_report_has_digests_and_failed_images_when_verify_or_lock_fails(
 
 
 def test_a_dry_run_changes_nothing(folder: Path, registry: Simulator) -> None:
-    result = run(folder, registry, "--dry-run")
-    assert [line.split()[:2] for line in result.stdout.splitlines()] == [
-        ["uploaded", "app:1"],
-        ["uploaded", "team/tool:1"],
-    ]
-    assert registry.tags == set()
-    assert not (folder / "images.lock.yaml").exists()
+    lines = run(folder, registry, "--dry-run").stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [["uploaded", "app:1"], ["uploaded", "team/tool:1"]]
+    assert registry.tags == set() and not (folder / "images.lock.yaml").exists()
     run(folder, registry)
     report = json.loads(run(folder, registry, "--dry-run", "-o", "json").stdout)
     assert ([one["action"] for one in report["images"]], report["bytes"]) == (["skipped", "skipped"], 0)
@@ -189,11 +174,10 @@ def test_prune_asks_first_and_is_refused_without_a_terminal(
     with pytest.raises(SandboxError) as declined:
         run(folder, registry, "--prune", typed="n\n")
     assert declined.value.id == "declined"
-    assert registry.tags == {"app:1", "team/tool:1"}
     assert "deleted   team/tool:1" in run(folder, registry, "--prune", "--dry-run").stdout
-    assert registry.tags == {"app:1", "team/tool:1"}
     with pytest.raises(click.Abort):
         run(folder, registry, "--prune", typed="")
+    assert registry.tags == {"app:1", "team/tool:1"}
     result = run(folder, registry, "--prune", "--yes", "-o", "json")
     assert json.loads(result.stdout)["pruned"] == ["team/tool:1"]
     assert "garbage-collect" in result.stderr
@@ -201,11 +185,16 @@ def test_prune_asks_first_and_is_refused_without_a_terminal(
     assert "nothing to prune" in run(folder, registry, "--prune", "--yes").stderr
 
 
-def test_options_that_make_no_sense_together_are_refused(folder: Path, registry: Simulator) -> None:
+def test_unusable_options_are_refused_before_the_engine_is_asked(
+    folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Engine, "connect", no_engine)
     with pytest.raises(UsageError, match="contradict"):
         run(folder, registry, "--locked", "--update")
     with pytest.raises(UsageError, match="there is no lock"):
         run(folder, registry, "--locked")
+    with pytest.raises(UsageError, match=r"none\.yaml: no such file"):
+        in_process.run(command, folder / "none.yaml")
 
 
 @pytest.fixture
@@ -251,8 +240,7 @@ def test_a_push_waits_for_a_collection_and_names_it(
         collecting.close()
 
     monkeypatch.setattr(output, "note", note)
-    result = CliRunner().invoke(command, [], obj=False, standalone_mode=False)
-    assert result.exception is None
+    in_process.run(command)
     assert "`sandbox images gc`" in told[0] and [line.partition(": ")[2] for line in told[1:]] == [WRITTEN]
     assert registry.tags == {"app:1", "team/tool:1"}
 
