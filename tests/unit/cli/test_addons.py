@@ -12,12 +12,7 @@ from sandbox.cli.addons import addons
 from sandbox.errors import UsageError
 from tests.support import in_process
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder without a spec, no log file, and the test's own signals."""
-    monkeypatch.chdir(tmp_path)
-    in_process.quiet(monkeypatch)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.mark.parametrize(
@@ -34,10 +29,10 @@ def test_unknown_addon_is_refused_without_an_engine(addon: str, said: str) -> No
         in_process.run(addons, "enable", addon)
 
 
-@pytest.mark.parametrize(("addon", "controller"), [("ingress", "traefik"), ("kong", "traefik")])
-def test_minikube_s_ingresses_are_for_the_spec_to_ask_for(tmp_path: Path, addon: str, controller: str) -> None:
+@pytest.mark.parametrize("addon", ["ingress", "kong"])
+def test_minikube_s_ingresses_are_for_the_spec_to_ask_for(tmp_path: Path, addon: str) -> None:
     (tmp_path / "sandbox.yaml").write_text(
-        f"{{cluster: {{provider: minikube}}, ingress: {{controller: {controller}}}, images: {{source: upstream}}}}\n"
+        "{cluster: {provider: minikube}, ingress: {controller: traefik}, images: {source: upstream}}\n"
     )
     with pytest.raises(UsageError, match=f"the addon '{addon}' takes the node's ports") as caught:
         in_process.run(addons, "enable", addon)

@@ -35,9 +35,8 @@ pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.fixture
-def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Names:
+def names() -> Names:
     """The names of the sandbox `demo`, whose certificates are ten days old."""
-    monkeypatch.chdir(tmp_path)
     names = context.home().sandbox("demo")
     keystore = Keystore(names.keys)
     then = datetime.now(UTC) - timedelta(days=10)
@@ -186,8 +185,7 @@ def test_export_writes_to_stdout_or_to_what_a_link_leads_to(form: str, names: Na
         assert written == exported and written.startswith(names.root_certificate.read_bytes())
 
 
-def test_export_without_certificates_says_who_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_export_without_certificates_says_who_makes_them() -> None:
     with pytest.raises(SandboxError, match="there is no sandbox 'demo'") as caught:
         run("export", "-n", "demo", "--format", "pem", "--out", "-")
     assert "sandbox up" in caught.value.fix

@@ -37,30 +37,23 @@ def check(folder: Path, spec: str, *words: str, **files: str) -> Result:
 
 
 @pytest.mark.parametrize(
-    ("objects", "notes"),
+    ("objects", "count", "notes"),
     [
-        (POD % "nginx:1.27" + OWN + DEFINITION, []),
-        (POD % "localhost:5001/team/app:dev", []),
-        ("apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: i}\nspec: true\n", []),
-        (POD % "localhost:5001/team/api:dev", [UNPROVIDED]),
+        (POD % "nginx:1.27" + OWN + DEFINITION, 3, []),
+        (POD % "localhost:5001/team/app:dev", 1, []),
+        ("apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: i}\nspec: true\n", 1, []),
+        (POD % "localhost:5001/team/api:dev", 1, [UNPROVIDED]),
     ],
 )
-def test_doubtful_settings_are_noted(tmp_path: Path, objects: str, notes: list[str]) -> None:
+def test_doubtful_settings_are_noted(tmp_path: Path, objects: str, count: int, notes: list[str]) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     images = "images: [{from: build, context: ., as: 'team/app:dev'}]\n"
-    printed = check(tmp_path, "name: shop\npush: images.yaml\napply: [k8s.yaml]\n", images=images, k8s=objects)
-    assert printed.exit_code == 0 and printed.stdout.startswith("valid: name shop, ")
-    printed_notes = [line.removeprefix("note   ") for line in printed.stderr.splitlines()]
-    assert [line.partition("   (or")[0] for line in printed_notes] == notes
-
-
-def test_result_for_programs_has_the_notes(tmp_path: Path) -> None:
-    spec = "name: shop\naddons: [grafana]\napply: [k8s.yaml]\n"
-    printed = check(tmp_path, spec, "-o", "json", k8s=POD % "localhost:5001/team/api:dev" + OWN)
+    spec = "name: shop\npush: images.yaml\napply: [k8s.yaml]\naddons: [grafana]\n"
+    printed = check(tmp_path, spec, "-o", "json", images=images, k8s=objects)
     result = json.loads(printed.stdout)
-    (note,) = result.pop("notes")
-    assert result == {"name": "shop", "domain": "shop.sandbox.localhost", "addons": 1, "images": 0, "objects": 2}
-    assert printed.stderr == "" and "nothing provides the image" in note
+    assert [note.partition("   (or")[0] for note in result.pop("notes")] == notes and printed.stderr == ""
+    domain = "shop.sandbox.localhost"
+    assert result == {"name": "shop", "domain": domain, "addons": 1, "images": 1, "objects": count}
 
 
 def test_chart_that_is_not_pulled_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

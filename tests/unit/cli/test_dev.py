@@ -64,21 +64,20 @@ def test_programs_read_one_json_object_an_event(capsys: pytest.CaptureFixture[st
     assert (crashed["status"], crashed["lines"]) == (3, "first\nlast")
 
 
+@pytest.mark.usefixtures("quiet")
 def test_spec_from_a_pipe_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`dev -f <(…)`: the second time a pipe is empty, which is the spec of another sandbox."""
-    in_process.quiet(monkeypatch)
     monkeypatch.setattr(DevLoop, "run", lambda *_: pytest.fail("it began"))
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SandboxError, match="is not a regular file"):
         in_process.run(dev, "-f", tmp_path / "pipe")
 
 
+@pytest.mark.usefixtures("quiet")
 def test_spec_that_goes_away_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """sandbox.yaml is moved away during `dev` → an error, and no `up` of the default sandbox."""
     loops: list[DevLoop] = []
-    in_process.quiet(monkeypatch)
     monkeypatch.setattr(DevLoop, "run", lambda loop, _: loops.append(loop))
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "sandbox.yaml").write_text("name: demo\n")
     in_process.run(dev)
     assert loops[0].choose().name == "demo"

@@ -38,12 +38,12 @@ DOMAIN = "demo.test"
 APP = f"app.{DOMAIN}"
 
 
+pytestmark = pytest.mark.usefixtures("quiet")
 run = partial(in_process.run, edge)
 
 
 @pytest.fixture
-def place(monkeypatch: pytest.MonkeyPatch) -> Home:
-    in_process.quiet(monkeypatch)
+def place() -> Home:
     return context.home()
 
 

@@ -61,11 +61,12 @@ class Labelled(FakeEngine):
 def engine(monkeypatch: pytest.MonkeyPatch) -> Labelled:
     found = Labelled()
     monkeypatch.setattr(Engine, "connect", lambda *_: found)
-    in_process.quiet(monkeypatch)
     return found
 
 
-prune = partial(in_process.run, images.images, "prune")
+pytestmark = pytest.mark.usefixtures("quiet")
+run = partial(in_process.run, images.images)
+prune = partial(run, "prune")
 
 
 def test_unused_node_image_is_removed_and_measured(engine: Labelled) -> None:
@@ -97,14 +98,10 @@ def test_nothing_is_pruned_while_a_snapshot_cannot_be_read(engine: Labelled) -> 
 
 
 @pytest.fixture
-def spec(tmp_path: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch) -> Path:
-    in_process.quiet(monkeypatch)
+def spec(tmp_path: Path, registry: Simulator) -> Path:
     file = tmp_path / "sandbox.yaml"
     file.write_text(f"registry: {{external: '{registry.url}'}}\n")
     return file
-
-
-run = partial(in_process.run, images.images)
 
 
 def test_each_tag_has_its_size_and_what_no_other_user_has_of_it(spec: Path, registry: Simulator) -> None:
@@ -149,10 +146,8 @@ def test_the_garbage_of_a_registry_of_others_is_theirs(spec: Path) -> None:
 
 @pytest.mark.security(22)
 @pytest.mark.parametrize("command", ["list", "gc"])
-def test_sandbox_without_a_registry_is_an_error(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sandbox_without_a_registry_is_an_error(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """`images list -n NAME` of a sandbox that was never up, while another has the default port → an error."""
-    in_process.quiet(monkeypatch)
-    monkeypatch.chdir(tmp_path)
     engine = registry_of("other", 5001)
     monkeypatch.setattr(Engine, "connect", staticmethod(lambda: engine))
     with pytest.raises(SandboxError, match="nosuch") as caught:

@@ -9,10 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,7 +19,6 @@ import sandbox
 from sandbox.cli import error_handler
 from sandbox.cli.signals import ECHO, Terminated
 from tests.support.images import TestImage, layer, new_save
-from tests.support.registry_simulator import Simulator
 from tests.support.terminal import CTRL_C, Terminal, runs
 
 ROOT = Path(__file__).parents[3]
@@ -170,40 +167,29 @@ def test_under_nohup_a_closed_terminal_is_ignored(start: Run) -> None:
     assert b"terminated: undoing" in terminal.shown
 
 
-def interrupted(terminal: Terminal, go_on: bytes) -> None:
-    """Ctrl-C brings a word while all else still waits, and the end."""
-    terminal.press(CTRL_C)
-    terminal.until(lambda: b"interrupted: stopping" in terminal.shown)
-    assert terminal.end(LONGEST) == 130
-    assert go_on in terminal.shown and b"Traceback" not in terminal.shown
-
-
 @pytest.mark.fault(5)
-def test_a_push_to_a_registry_that_does_not_answer(run: Run, registry: Simulator, tmp_path: Path) -> None:
-    """Ctrl-C while `push-images` waits for the registry → a word at once, code 130, how to go on."""
-    (tmp_path / "app.tar").write_bytes(new_save({"app:dev": TestImage((layer(1, 30_000),), "app")}))
+@pytest.mark.parametrize(
+    ("command", "go_on"),
+    [
+        ("down demo --purge", b"run `sandbox down demo --purge` again to remove the rest"),
+        ("push-images images.yaml --registry %s", b"run `sandbox push-images` again to continue"),
+    ],
+)
+def test_ctrl_c_while_a_server_does_not_answer(run: Run, tmp_path: Path, command: str, go_on: bytes) -> None:
+    """Ctrl-C while a command waits for the engine or the registry → a word at once, code 130, how to go on."""
+    (tmp_path / "app.tar").write_bytes(new_save({"app:dev": TestImage((layer(1),), "app")}))
     (tmp_path / "images.yaml").write_text("images: [{from: archive, path: app.tar, as: 'app:dev'}]\n")
-    registry.gate = threading.Event()
-    terminal = run("-m", "sandbox", "push-images", "images.yaml", "--registry", registry.url)
-    terminal.until(lambda: registry.uploads)
-    interrupted(terminal, b"run `sandbox push-images` again to continue")
-    registry.gate.set()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(LONGEST)
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        terminal = run("-m", "sandbox", *command.replace("%s", address).split(), DOCKER_HOST=f"tcp://{address}")
+        with server.accept()[0] as connection:
+            connection.recv(1)
+            terminal.press(CTRL_C)
+            terminal.until(lambda: b"interrupted: stopping" in terminal.shown)
+            assert terminal.end(LONGEST) == 130
+    assert go_on in terminal.shown and b"Traceback" not in terminal.shown
     assert not (tmp_path / "images.lock.yaml").exists()
-
-
-@pytest.mark.fault(5)
-def test_a_command_while_the_engine_does_not_answer(run: Run, tmp_path: Path) -> None:
-    """Ctrl-C while `down` waits for the engine → a word at once, code 130, how to go on."""
-    with closing(socket.socket(socket.AF_UNIX)) as listener:
-        listener.bind(str(tmp_path / "engine.sock"))
-        listener.listen()
-        terminal = run("-m", "sandbox", "down", "demo", "--purge", DOCKER_HOST=f"unix://{tmp_path}/engine.sock")
-        with listener.accept()[0] as first:
-            first.recv(65536)
-            first.sendall(b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK")
-        with listener.accept()[0] as second:
-            second.recv(65536)
-            interrupted(terminal, b"run `sandbox down demo --purge` again to remove the rest")
 
 
 @pytest.mark.fault(5)

@@ -26,7 +26,6 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Names
 from sandbox.plan import saved_spec
 from sandbox.plan.saved_spec import RememberedStep
-from tests.support import in_process
 from tests.support.fakes import FakeEngine, NoWork
 from tests.support.repositories import committed, git, made
 
@@ -38,14 +37,12 @@ class Reached(Exception):
 
 
 @pytest.fixture(autouse=True)
-def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_engine(monkeypatch: pytest.MonkeyPatch, quiet: None) -> None:
     def reached(spec: Spec, *_: object) -> Any:
         raise Reached(spec)
 
-    in_process.quiet(monkeypatch)
     monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
     monkeypatch.setattr(ports, "reserve", reached)
-    monkeypatch.chdir(tmp_path)
 
 
 def run(*arguments: str, typed: str = "") -> Result:

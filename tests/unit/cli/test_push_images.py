@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +14,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sandbox.app import context, machine_plan
-from sandbox.app.core import Sandbox
 from sandbox.app.running import registry_upkeep
 from sandbox.app.session import Session
 from sandbox.cli import output
@@ -25,7 +24,6 @@ from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.images.image_push import ImagePush
 from sandbox.images.lockfile import Drift, Lock
 from sandbox.images.push import PushFailed
-from sandbox.images.verify import VerifyFailed
 from sandbox.names import OWNER, REGISTRY_PORT
 from sandbox.oci.client import Client
 from tests.support import in_process
@@ -40,10 +38,9 @@ LINES = ("- {from: layout, path: app, as: 'app:1'}", "- {from: layout, path: too
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, quiet: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with two images and the manifest of them; the process keeps its signals and has no log."""
     monkeypatch.setattr("sandbox.images.push.host_platform", lambda: "linux/amd64")
-    in_process.quiet(monkeypatch)
     write_layout(tmp_path / "app", index(APP.descriptor()), APP.files)
     write_layout(tmp_path / "tool", index(TOOL.descriptor()), TOOL.files)
     write(tmp_path, *LINES)
@@ -197,42 +194,14 @@ def test_unusable_options_are_refused_before_the_engine_is_asked(
         in_process.run(command, folder / "none.yaml")
 
 
-@pytest.fixture
-def own(folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a sandbox whose own registry the simulator is, in the current folder."""
+def test_a_push_waits_for_a_collection_and_names_it(
+    folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(machine_plan, "registry_url", lambda spec: registry.url)
     (folder / "sandbox.yaml").write_text("name: own\npush: images.yaml\n")
-    monkeypatch.chdir(folder)
-    return "own"
-
-
-@pytest.mark.fault(24)
-def test_damage_in_our_registry_is_quarantined_and_pushed_again(
-    own: str, folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A layer in the sandbox's registry is damaged → `push-images --verify` sets it aside and pushes it again."""
-    run(folder, registry)
-    digest = digest_of(APP.layers[1])
-    registry.content[digest] = b"x"
-    with pytest.raises(VerifyFailed):
-        run(folder, registry, "--verify")
-
-    def put_aside(sandbox: Sandbox, digests: Collection[str]) -> None:
-        assert (sandbox.name, set(digests)) == (own, {digest})
-        del registry.content[digest]
-        registry.links = {link for link in registry.links if link[1] != digest}
-
-    monkeypatch.setattr(registry_upkeep, "put_aside", put_aside)
-    assert "read back" in in_process.run(command, "--verify").stderr
-    assert registry.content[digest] == APP.layers[1]
-
-
-def test_a_push_waits_for_a_collection_and_names_it(
-    own: str, registry: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
     told: list[str] = []
     collecting = contextlib.ExitStack()
-    collecting.enter_context(Session(command="sandbox images gc", patience=0).pushing(own, "collect"))
+    collecting.enter_context(Session(command="sandbox images gc", patience=0).pushing("own", "collect"))
 
     def note(progress: str, line: str) -> None:
         told.append(line)

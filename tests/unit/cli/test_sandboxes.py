@@ -35,14 +35,7 @@ def test_certificates_alone_are_no_sandbox(spec: str, exists: bool) -> None:
     assert SandboxStatus("demo", steps, network, ()).exists is exists
 
 
-@pytest.fixture
-def here(isolated_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder without a spec, no log file, and the test's own signals."""
-    in_process.quiet(monkeypatch)
-    monkeypatch.chdir(isolated_home)
-
-
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("command", ["stop", "pause"])
 def test_unknown_sandbox_is_refused(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sandbox, command, lambda _: False)
@@ -51,7 +44,7 @@ def test_unknown_sandbox_is_refused(command: str, monkeypatch: pytest.MonkeyPatc
     assert (refused.brief, refused.fix[:8]) == ("there is no sandbox 'nosuch'", "list all")
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize(("command", "last"), [("stop", "start it again with"), ("pause", "it wakes when it is used")])
 def test_the_last_line_has_the_form_that_progress_asks_for(
     command: str, last: str, monkeypatch: pytest.MonkeyPatch
@@ -63,7 +56,7 @@ def test_the_last_line_has_the_form_that_progress_asks_for(
     assert CliRunner().invoke(sandbox, [command, "-n", "shop", "-q"]).stderr == ""
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("quiet")
 def test_down_of_a_name_that_no_sandbox_has_points_to_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sandbox, "down", lambda *_, **__: False)
     said = in_process.run(sandbox, "down", "nosuch").stderr
