@@ -18,7 +18,6 @@ from sandbox.app.views import known_sandboxes
 from sandbox.app.views.known_sandboxes import Known
 from sandbox.cli import output
 from sandbox.cli.app import sandbox as root
-from sandbox.cli.up import up as command
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import Engine
@@ -46,7 +45,11 @@ def no_engine(monkeypatch: pytest.MonkeyPatch, quiet: None) -> None:
 
 
 def run(*arguments: str, typed: str = "") -> Result:
-    return CliRunner().invoke(command, arguments, input=typed, obj=False, standalone_mode=False)
+    return change("up", *arguments, typed=typed)
+
+
+def change(command: str, *words: str, typed: str = "") -> Result:
+    return CliRunner().invoke(root, [*command.split(), *words], input=typed, obj=False, standalone_mode=False)
 
 
 def reached(*arguments: str, typed: str = "") -> Spec:
@@ -271,10 +274,6 @@ def changing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     file.with_name("images.yaml").write_text("images: []\n")
     brought_up({"name": "demo", "apply": [str(other.parent / "k8s")]}, Origin.of(other))
     return other
-
-
-def change(command: str, *words: str, typed: str = "") -> Result:
-    return CliRunner().invoke(root, [*command.split(), *words], input=typed, obj=False, standalone_mode=False)
 
 
 @pytest.mark.security(17)

@@ -72,7 +72,9 @@ def test_prompt_appears_once_and_again_for_another_creator(
     assert set(server.objects) == before
 
 
-def test_without_a_terminal_yes_gives_consent_beforehand(step: TenancyStep, server: ApiServer) -> None:
+@pytest.mark.security(17)
+def test_without_a_terminal_options_give_consent_beforehand(step: TenancyStep, server: ApiServer) -> None:
+    """`up --yes` where a colleague has that name and namespace → refused with their name; --take-over says it."""
     for agreement in (prompts.Asking(), Agreement()):
         with pytest.raises(UsageError, match="'demo' would be created in an existing cluster") as caught:
             agree_on_tenancy([step], agreement)
@@ -80,11 +82,6 @@ def test_without_a_terminal_yes_gives_consent_beforehand(step: TenancyStep, serv
         assert "mine" in caught.value.details
         assert not step.names.folder.exists() and changed(server) == set()
     agree_on_tenancy([step], prompts.Asking(yes=True))
-
-
-@pytest.mark.security(17)
-def test_yes_takes_nothing_over_from_another_person(step: TenancyStep, server: ApiServer) -> None:
-    """`up --yes` where a colleague has that name and namespace → refused with their name; --take-over says it."""
     step.apply(NoWork())
     before = dict(server.objects)
     theirs = replace(step, owner="bob@desk")

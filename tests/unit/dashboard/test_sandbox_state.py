@@ -37,6 +37,14 @@ def pod(status: dict[str, Any], **metadata: Any) -> dict[str, Any]:
     return {"metadata": {"name": "web", "namespace": "shop", **metadata}, "spec": spec, "status": status}
 
 
+POD = pod(
+    {"containerStatuses": [{"name": "web", "ready": True}, {"name": "side", "ready": True}]},
+    name="web-5d8f-x2",
+    labels={"pod-template-hash": "5d8f"},
+    ownerReferences=[{"kind": "ReplicaSet", "name": "web-5d8f"}],
+)
+
+
 def test_pod_is_ready_broken_pending_done_or_ending() -> None:
     ready = {"phase": "Running", "containerStatuses": [{"name": "web", "ready": True, "restartCount": 2}]}
     crash = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
@@ -108,17 +116,6 @@ def test_steps_of_a_paused_sandbox_are_not_asked(
     monkeypatch.setattr(engine, "container", lambda _: replace(node, running=False, paused=True))
     (found,) = sandboxes(names.home, engine, {names.name: survey}, now=NOW)
     assert found["cluster"] == "paused" and asked == ["the cluster"] and "steps" not in found
-
-
-POD: dict[str, Any] = {
-    "metadata": {
-        "namespace": "shop",
-        "name": "web-5d8f-x2",
-        "labels": {"pod-template-hash": "5d8f"},
-        "ownerReferences": [{"kind": "ReplicaSet", "name": "web-5d8f"}],
-    },
-    "status": {"containerStatuses": [{"name": "web", "ready": True}, {"name": "side", "ready": True}]},
-}
 
 
 @pytest.fixture
