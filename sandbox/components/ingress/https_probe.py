@@ -55,6 +55,11 @@ def ask(host: str, *, address: str, port: int, root: Path | None, path: str = "/
     return Answer(int(words[1]), page=answer, certificate=certificate)
 
 
+def is_bare_404(answer: Answer) -> bool:
+    """Return whether the answer is that of Go's http.NotFound, which is Traefik's without a route."""
+    return answer.status == 404 and answer.page.endswith("\r\n\r\n404 page not found\n")
+
+
 def _context(root: Path | None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if root:

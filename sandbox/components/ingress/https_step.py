@@ -174,7 +174,17 @@ class HttpsStep(NothingToUndo):
         """Return what is wrong with the host's answer; without a path, the page for unknown hosts is fine too."""
         bind = self.binds[0]
         answer = https_probe.ask(host, address=bind.asked_at, port=bind.port, root=None, path=path or "/")
-        unknown = bool(path) and is_default(answer.page)
+        unknown = bool(path) and (is_default(answer.page) or self._is_loading(answer))
         if answer.status is None or answer.status in https_probe.UNSERVED or unknown:
             return f"{host}{path.rstrip('/')}: {answer.trouble or answer.status}"
         return None
+
+    def _is_loading(self, answer: https_probe.Answer) -> bool:
+        """Return whether Traefik answered for want of routes, as it does for every host until it has read them.
+
+        An application may answer the same; then unknown hosts get the sandbox's page.
+        """
+        if not https_probe.is_bare_404(answer):
+            return False
+        bind, unknown = self.binds[0], f"no.such.{self.domain}"  # which no wildcard covers
+        return https_probe.is_bare_404(https_probe.ask(unknown, address=bind.asked_at, port=bind.port, root=None))

@@ -154,6 +154,23 @@ def test_a_host_of_an_ingress_that_is_not_served_is_named(step: HttpsStep, serve
     step.wait_answered(f"app.{DOMAIN}", timeout=5)
 
 
+def test_404_of_traefik_without_routes_is_no_answer_but_that_of_an_application_is(
+    step: HttpsStep, server: ApiServer, edge: TlsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_ingress(server)
+    edge.status, edge.answer = "404 Not Found", b"404 page not found\n"
+    assert (step.check().state, step.check().detail) == (State.DRIFTED, f"app.{DOMAIN}: 404")
+    ask = https_probe.ask
+
+    def answered(name: str, **given: Any) -> https_probe.Answer:
+        answer = ask(name, **given)
+        is_unknown = name != f"app.{DOMAIN}"
+        return replace(answer, page=page.render("demo", (), port=443)) if is_unknown else answer
+
+    monkeypatch.setattr(https_probe, "ask", answered)
+    assert step.check().state is State.READY
+
+
 def test_host_without_a_service_is_explained_in_the_end(
     step: HttpsStep, server: ApiServer, edge: TlsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
