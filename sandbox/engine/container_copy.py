@@ -136,7 +136,7 @@ def run_script(
             status = int(api.wait(made)["StatusCode"])
             output = api.logs(made).decode(errors="replace")
             if exchange and status == 0:
-                if copied:
+                if copied and copied.taken:
                     _receive(api, made, exchange)
                 missing = [file for file in exchange.taken if not (exchange.folder / file).exists()]
                 if missing:
@@ -153,7 +153,8 @@ def run_script(
 def _receive(api: Any, container: str, exchange: Exchange) -> None:
     """Write the files that a script left in the container into the folder, readable for this user only."""
     url = api._url("/containers/{0}/archive", container)
-    response = api._get(url, params={"path": exchange.place}, stream=True)  # not get_archive: tarfile reads no pieces
+    # Not get_archive, since tarfile reads no pieces; the engine compresses for clients that accept that.
+    response = api._get(url, params={"path": exchange.place}, headers={"Accept-Encoding": "identity"}, stream=True)
     api._raise_for_status(response)
     with closing(response), tarfile.open(fileobj=response.raw, mode="r|") as tar:
         for member in tar:
