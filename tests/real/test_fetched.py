@@ -120,6 +120,8 @@ def test_unused_copies_go_with_the_sandbox(fetched: Fetched) -> None:
     copies = [*applied(fetched.first.apply), *applied(fetched.spec.apply)]
     fetched.command("down", NAME)
     assert not any(path.exists() for path in copies)
+    assert source.is_trusted(home, came_from)
+    fetched.up()
     fetched.command("down", NAME, "--purge")
     assert not fetched.names.folder.exists()
     assert not source.is_trusted(home, came_from)

@@ -310,7 +310,7 @@ def test_mirror_asks_upstream_once_with_a_hidden_account(own: Sandbox, engine: E
         mirrors = ["docker.io", f"http://{UPSTREAM}:5000"]
         own.up(mirrors=mirrors)
         state, detail = own.status("mirrors")
-        assert state == "ready" and f"{UPSTREAM}:5000 without your account" in detail
+        assert state == "ready" and f"{UPSTREAM}:5000 without an account" in detail
         own.up([{"kind": "docker"}], mirrors=mirrors)
         state, detail = own.status("mirrors")
         assert state == "ready" and "signed in as user" in detail
