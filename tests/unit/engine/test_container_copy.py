@@ -34,7 +34,8 @@ class Api:
     def _url(self, pattern: str, name: str) -> str:
         return pattern.format(name)
 
-    def _get(self, url: str, *, params: Mapping[str, str], stream: bool) -> Any:
+    def _get(self, url: str, *, params: Mapping[str, str], headers: Mapping[str, str], stream: bool) -> Any:
+        assert headers["Accept-Encoding"] == "identity", "else the engine compresses"
         pieces, _ = self.get_archive(url, params["path"])
         return SimpleNamespace(raw=io.BytesIO(b"".join(pieces)), close=lambda: None)
 
