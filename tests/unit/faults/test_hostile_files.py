@@ -7,12 +7,14 @@ import json
 import os
 import tarfile
 import tracemalloc
+from collections.abc import Callable
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sandbox.config import text_file, yaml_text
+from sandbox.config import yaml_text
 from sandbox.errors import BadFile
 from sandbox.images.images_yaml import Entry, FromArchive, FromLayout
 from sandbox.images.push import PushFailed, push
@@ -27,29 +29,29 @@ BOMB = "a0: &a0 {x: y}\n" + "".join(f"a{n}: &a{n} {{<<: [{f'*a{n - 1}, ' * 9}]}}
 APP = TestImage((layer(1),), "app")
 
 
+def endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def huge(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 30)
+
+
+ODD: list[Callable[[Path], object]] = [os.mkfifo, endless, huge]
+TEXTS = (BOMB, "&a [*a]", "a: " + "[" * 500 + "]" * 500, "a: " + "9" * 5000, "a: !!binary eA==")
+
+
 @pytest.mark.fault(43)
-@pytest.mark.parametrize("kind", ["bomb", "circle", "deep", "digits", "tag", "pipe", "endless", "huge"])
+@pytest.mark.parametrize("make", [*ODD, *(methodcaller("write_text", text) for text in TEXTS)])
 def test_manifest_that_is_made_to_do_harm_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], object]
 ) -> None:
     """Alias bombs, circles, tags, pipes, endless and huge files among manifests → refused at once, with the file."""
     monkeypatch.setattr(yaml_text, "MAX_VALUES", 20_000)  # a million takes two seconds
     file = tmp_path / "k8s" / "a.yaml"
     file.parent.mkdir()
-    texts = {
-        "bomb": BOMB,
-        "circle": "&a [*a]",
-        "deep": "a: " + "[" * 500 + "]" * 500,
-        "digits": "a: " + "9" * 5000,
-        "tag": "a: !!binary eA==",
-        "huge": "#" * (text_file.MAX_SIZE + 1),
-    }
-    if kind == "pipe":
-        os.mkfifo(file)
-    elif kind == "endless":
-        file.symlink_to("/dev/zero")
-    else:
-        file.write_text(texts[kind])
+    make(file)
     for paths in ([file], [file.parent]):
         with pytest.raises(BadFile) as caught:
             manifests.load(paths)
@@ -137,20 +139,14 @@ def test_archive_whose_headers_swell_is_refused(tmp_path: Path, form: str) -> No
 
 @pytest.mark.fault(47)
 @pytest.mark.parametrize("place", ["index.json", "blobs", "archive"])
-@pytest.mark.parametrize("kind", ["pipe", "endless", "huge"])
-def test_image_that_is_no_usual_file_is_refused(tmp_path: Path, place: str, kind: str) -> None:
+@pytest.mark.parametrize("make", ODD)
+def test_image_that_is_no_usual_file_is_refused(tmp_path: Path, place: str, make: Callable[[Path], object]) -> None:
     """A pipe, a link to /dev/zero or a file of 1 GB as the index, manifest or archive of an image → refused at once."""
     folder, target = tmp_path / "oci", parse_target("app:dev")
     write_layout(folder, index(APP.descriptor()), APP.files)
     digest = APP.descriptor()["digest"].partition(":")[2]
     path = {"index.json": folder / place, "blobs": folder / "blobs" / "sha256" / digest, "archive": tmp_path / "a.tar"}
     path[place].unlink(missing_ok=True)
-    if kind == "pipe":
-        os.mkfifo(path[place])
-    elif kind == "endless":
-        path[place].symlink_to("/dev/zero")
-    else:
-        path[place].touch()
-        os.truncate(path[place], 1 << 30)
+    make(path[place])
     entry = FromArchive(target, path[place]) if place == "archive" else FromLayout(target, folder)
     assert str(tmp_path) in refused(entry)

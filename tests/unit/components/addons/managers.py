@@ -47,10 +47,7 @@ def addon_manager(
         mirrors={},
     )
     images = AddonImages(
-        engine=engine,
-        sandbox=names,
-        provider=provider(engine, names, Kind(kind, NETWORK)),
-        store=store,
+        engine=engine, sandbox=names, provider=provider(engine, names, Kind(kind, NETWORK)), store=store
     )
     return AddonManager(images=images, charts=charts, uses=tuple(map(WantedAddon, uses)), values=values)
 

@@ -63,12 +63,7 @@ def node(engine: FakeEngine, names: Names) -> FakeContainer:
 
 @pytest.fixture
 def step(
-    engine: FakeEngine,
-    names: Names,
-    server: ApiServer,
-    node: FakeContainer,
-    folder: Path,
-    tmp_path: Path,
+    engine: FakeEngine, names: Names, server: ApiServer, node: FakeContainer, folder: Path, tmp_path: Path
 ) -> AddonStep:
     server.objects = Controllers()
     program = make_program(tmp_path / "kind", f'echo "$@" >> {tmp_path}/kind.log')
