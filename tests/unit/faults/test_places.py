@@ -157,29 +157,21 @@ def test_work_goes_on_without_a_reader_of_its_progress(tmp_path: Path, progress:
 
 DAMAGED = {"null": b"null", "list": b'["a"]', "text": b'"a"', "cut": b'{"pid": 1', "zeros": b"\x00" * 80}
 HARM: list[Callable[[Path], object]] = [Path.mkdir, *(methodcaller("write_bytes", data) for data in DAMAGED.values())]
-harmed = pytest.mark.parametrize("harm", HARM, ids=["folder", *DAMAGED])
 
 
 @pytest.mark.fault(68)
-@harmed
-def test_state_file_that_no_command_wrote_says_nothing(place: Home, harm: Callable[[Path], object]) -> None:
-    """A folder or other JSON in the place of a state file → as if it was not there."""
+@pytest.mark.parametrize("harm", HARM, ids=["folder", *DAMAGED])
+def test_damaged_state_file_says_nothing_unless_it_must_be_read(place: Home, harm: Callable[[Path], object]) -> None:
+    """A folder or other JSON in the place of a state file → as if it was not there; else an error that names it."""
     names = place.sandbox("demo")
     for folder in (names.folder, place.edge):
         files.make_private_dir(folder)
-    for path in (names.waker, names.folder / RECORD, names.engine, place.edge / container.RECORD):
+    logins = names.folder / "logins"
+    for path in (names.waker, names.folder / RECORD, names.engine, place.edge / container.RECORD, logins):
         harm(path)
     assert daemon.find(names.waker) is None
     assert Holder.read(names.folder) is None
     assert UsedEngine.read(names) is None
     assert container.loaded_binds(place.edge) == frozenset()
-
-
-@pytest.mark.fault(68)
-@harmed
-def test_file_that_must_be_read_is_refused_if_odd(tmp_path: Path, harm: Callable[[Path], object]) -> None:
-    """The same in the place of what a command cannot do without → an error that names it."""
-    path = tmp_path / "kept"
-    harm(path)
     with pytest.raises(SandboxError, match=r"cannot be read"):
-        PodLogins(path).read()
+        PodLogins(logins).read()

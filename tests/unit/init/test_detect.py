@@ -1,4 +1,4 @@
-"""What is found in folders as developers have them."""
+"""What is found in folders as developers have them, in their Dockerfiles, and among their Services."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 from sandbox.components.workloads.helm import Helm
 from sandbox.config.schema import Chart
 from sandbox.errors import UsageError
-from sandbox.init import web_services
+from sandbox.init import dockerfile, web_services
 from sandbox.init.detected import App, Findings, Front
 from tests.support.project_folder import DEPLOYMENT, look, write
 
@@ -291,3 +291,50 @@ def test_ingress_leads_to_the_service_in_its_namespace() -> None:
     rule = first["spec"]["rules"][0]
     assert rule["host"] == first["spec"]["tls"][0]["hosts"][0] == "web.x.sandbox.localhost"
     assert rule["http"]["paths"][0]["backend"] == {"service": {"name": "web", "port": {"number": 8080}}}
+
+
+@pytest.mark.parametrize(
+    ("text", "port"),
+    [
+        ("FROM a\nexpose 8080/tcp 9", 8080),
+        ("EXPOSE 53/udp 54", 54),
+        ("EXPOSE 53/udp\nEXPOSE 9000-9010/TCP", 9000),
+        ("ENV A=1 PORT='3001'\nEXPOSE ${PORT}/tcp", 3001),
+        ("ARG PORT\nEXPOSE ${PORT:-3003}", 3003),
+        ("EXPOSE 0 70000\n# EXPOSE 80", None),
+        ("ENV PORT=3004", 3004),
+        ("ENV DB_PORT=5432", None),
+    ],
+)
+def test_port_is_the_first_exposed_one_or_the_variable_port(text: str, port: int | None) -> None:
+    assert dockerfile.port(text) == port
+
+
+@pytest.mark.parametrize(
+    ("text", "sources"),
+    [
+        ("COPY services/api/ /app", ["services/api"]),
+        ('ADD ["my files", "b.txt", "/x/"]', ["my files", "b.txt"]),
+        ("COPY a \\\r\n  b /x/\r\n", ["a", "b"]),
+        ("COPY --from=build /out /x", []),
+        ("COPY $DIR *.txt https://example.com/x ../y <<EOF /x/", []),
+    ],
+)
+def test_sources_are_the_copied_files_of_the_context(text: str, sources: list[str]) -> None:
+    assert list(dockerfile.sources(text)) == sources
+
+
+STAGES = """\
+ARG WEB=8080
+FROM node AS base
+FROM base AS dev
+EXPOSE 3000
+FROM base AS server
+EXPOSE $WEB
+FROM nginx
+"""
+
+
+@pytest.mark.parametrize(("stage", "port"), [("base", None), ("DEV", 3000), ("server", 8080), (None, None)])
+def test_stage_has_the_instructions_of_its_bases(stage: str | None, port: int | None) -> None:
+    assert dockerfile.port(STAGES, stage) == port

@@ -26,6 +26,7 @@ from sandbox.step import State
 from tests.support import fake_helm
 from tests.support.api_server import ApiServer
 from tests.support.controllers import Controllers
+from tests.support.fake_helm import calls
 from tests.support.fakes import FakeEngine, NoWork
 from tests.support.images import TestImage, layer
 from tests.support.registry_simulator import Simulator
@@ -79,9 +80,6 @@ class Scene:
         assert release is not None
         return release.manifest
 
-    def calls(self, command: str) -> list[list[str]]:
-        return fake_helm.calls(self.asked, command)
-
 
 @pytest.fixture
 def scene(
@@ -124,7 +122,7 @@ def test_chart_runs_with_images_of_the_registry_by_digest(scene: Scene, server: 
     host = scene.registry.url.removeprefix("http://")
     assert f"{host}/addons/mine/acme/web:1@{digest}" in scene.manifest()
     assert scene.manager.status().state is State.READY
-    (words,) = scene.calls("upgrade")
+    (words,) = calls(scene.asked, "upgrade")
     (values,) = [word.partition("=")[2] for word in words if word.startswith("--values=")]
     assert yaml.safe_load(Path(values).read_text()) == {"url": "https://mine.demo.test:8443"}
     rules = server.objects[INGRESS.format("mine", "addon-mine")]["spec"]["rules"]
@@ -160,7 +158,7 @@ def test_chart_goes_with_its_images_ingress_and_namespace(scene: Scene, server: 
     first = scene.publish(1)
     scene.install()
     scene.remove()
-    assert [words[-1] for words in scene.calls("uninstall")] == ["mine"]
+    assert [words[-1] for words in calls(scene.asked, "uninstall")] == ["mine"]
     assert "/api/v1/namespaces/mine" not in server.objects
     assert not [path for path in server.objects if path.endswith("addon-mine") or "chart-of" in path]
     assert not [place for place in scene.registry.manifests if place[0].startswith("addons/")]
@@ -180,7 +178,7 @@ def test_chart_or_image_of_another_digest_than_pinned_is_refused(scene: Scene) -
     with pytest.raises(ChartChanged) as caught:
         scene.install()
     assert "do not use it" in caught.value.fix
-    assert not scene.calls("upgrade")
+    assert not calls(scene.asked, "upgrade")
 
 
 @pytest.mark.fault(96)
@@ -191,7 +189,7 @@ def test_host_of_another_ingress_is_not_taken(scene: Scene, server: ApiServer) -
     server.objects[INGRESS.format("shop", "web")] = {**other, "metadata": {"name": "web", "namespace": "shop"}}
     with pytest.raises(SandboxError, match=r"mine\.demo\.test is a host of Ingress .*web already"):
         scene.install()
-    assert not scene.calls("upgrade")
+    assert not calls(scene.asked, "upgrade")
 
 
 def test_kinds_of_the_user_stay_when_an_addon_goes(scene: Scene, server: ApiServer, names: Names) -> None:
@@ -212,5 +210,5 @@ def test_values_of_the_spec_are_values_of_the_chart(scene: Scene) -> None:
     values = {"replicas": "2", "image.tag": "dev", "debug": "true"}
     scene.manager = replace(scene.manager, uses=(WantedAddon(str(scene.folder), values),))
     scene.install()
-    (words,) = scene.calls("upgrade")
+    (words,) = calls(scene.asked, "upgrade")
     assert {"--set-json=replicas=2", "--set-file=image.tag@dev", "--set-json=debug=true"} <= set(words)

@@ -133,10 +133,12 @@ def test_a_planted_record_deletes_nothing(names: Names, server: ApiServer) -> No
 
 
 def test_image_without_a_source_is_reported_before_apply(names: Names, server: ApiServer, registry: Simulator) -> None:
-    made = step(names, (SHOP, pod("r/x:1")), ImageNames(prefix="r", url=registry.url))
+    made = step(names, (SHOP, pod("r/x:1"), pod("quay.io/y:1")), ImageNames(prefix="r", url=registry.url))
     with pytest.raises(SandboxError, match="nothing provides the image r/x:1") as caught:
         made.apply(NoWork())
     assert caught.value.details == "Pod p: r/x:1"
+    where = "write images.yaml, name it in sandbox.yaml (push: images.yaml), with"
+    assert caught.value.fix.startswith(f"{where}: - {{from: build, context: ./x, as: x:1}}")
     assert "/api/v1/namespaces/shop" not in server.objects
 
 
