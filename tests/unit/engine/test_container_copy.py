@@ -24,6 +24,8 @@ class Api:
     def __init__(self, diff: Mapping[str, int], files: Mapping[str, bytes], mounts: Sequence[str] = ()) -> None:
         self.changes, self.files, self.mounts = diff, files, mounts
         self.asked: list[str] = []
+        self.body: dict[str, Any] = {}
+        self.given: dict[str, bytes] = {}
 
     def diff(self, name: str) -> list[dict[str, Any]]:
         return [{"Path": path, "Kind": kind} for path, kind in self.changes.items()]
@@ -54,6 +56,26 @@ class Api:
                     tar.addfile(member, io.BytesIO(data))
         return [out.getvalue()], None
 
+    def create_container_from_config(self, body: dict[str, Any], name: str) -> dict[str, str]:
+        self.body = body
+        return {"Id": name}
+
+    def put_archive(self, name: str, folder: str, data: Iterable[bytes]) -> None:
+        with tarfile.open(fileobj=io.BytesIO(b"".join(data))) as tar:
+            self.given |= {f"{folder}/{one.name}": file.read() for one in tar if (file := tar.extractfile(one))}
+
+    def start(self, name: str) -> None:
+        self.asked.append("start")
+
+    def wait(self, name: str) -> dict[str, int]:
+        return {"StatusCode": 0}
+
+    def logs(self, name: str) -> bytes:
+        return b"said"
+
+    def remove_container(self, name: str, **_: object) -> None:
+        self.asked.append("remove")
+
 
 def taken(api: Api) -> dict[str, bytes]:
     engine = Engine(None)
@@ -83,34 +105,7 @@ def test_own_changes_are_taken_without_mounted_or_recreated_paths() -> None:
     assert caught.value.details == "/usr/bin/kubectl"
 
 
-class Runner(Api):
-    def __init__(self, files: Mapping[str, bytes]) -> None:
-        super().__init__({}, files)
-        self.body: dict[str, Any] = {}
-        self.given: dict[str, bytes] = {}
-
-    def create_container_from_config(self, body: dict[str, Any], name: str) -> dict[str, str]:
-        self.body = body
-        return {"Id": name}
-
-    def put_archive(self, name: str, folder: str, data: Iterable[bytes]) -> None:
-        with tarfile.open(fileobj=io.BytesIO(b"".join(data))) as tar:
-            self.given |= {f"{folder}/{one.name}": file.read() for one in tar if (file := tar.extractfile(one))}
-
-    def start(self, name: str) -> None:
-        self.asked.append("start")
-
-    def wait(self, name: str) -> dict[str, int]:
-        return {"StatusCode": 0}
-
-    def logs(self, name: str) -> bytes:
-        return b"said"
-
-    def remove_container(self, name: str, **_: object) -> None:
-        self.asked.append("remove")
-
-
-def run(api: Runner, exchange: container_copy.Exchange, monkeypatch: pytest.MonkeyPatch, *, shares: bool) -> None:
+def run(api: Api, exchange: container_copy.Exchange, monkeypatch: pytest.MonkeyPatch, *, shares: bool) -> None:
     engine = Engine(None)
     engine._slow = api
     monkeypatch.setattr(engine, "shares_network", lambda: shares)
@@ -121,7 +116,7 @@ def run(api: Runner, exchange: container_copy.Exchange, monkeypatch: pytest.Monk
 def test_files_of_a_script_are_copied_to_another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A virtual machine has a folder of the same name, and a mount of it would lose what is written there."""
     (tmp_path / "in.tar").write_bytes(b"given" * 500)
-    api = Runner({"/x/out.tar": b"left" * 1000, "/x/other": b"not asked for"})
+    api = Api({}, {"/x/out.tar": b"left" * 1000, "/x/other": b"not asked for"})
     exchange = container_copy.Exchange(place="/x", folder=tmp_path, given=("in.tar",), taken=("out.tar",))
     run(api, exchange, monkeypatch, shares=False)
     assert api.body["HostConfig"]["Binds"] == ["data:/v"] and api.body["Volumes"] == {"/x": {}}
@@ -136,7 +131,7 @@ def test_file_that_a_script_did_not_leave_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shares: bool
 ) -> None:
     """Also where the command has another folder there than the engine: a snapshot would lack its volumes."""
-    api, exchange = Runner({"/x/a": b"a"}), container_copy.Exchange(place="/x", folder=tmp_path, taken=("a", "b"))
+    api, exchange = Api({}, {"/x/a": b"a"}), container_copy.Exchange(place="/x", folder=tmp_path, taken=("a", "b"))
     if shares:
         (tmp_path / "a").touch()
     with pytest.raises(EngineError, match=r"^b did not come out") as caught:

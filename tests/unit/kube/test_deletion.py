@@ -27,9 +27,9 @@ def cluster(server: ApiServer, names: Names) -> Cluster:
     return Cluster(names.kubeconfig)
 
 
-def leaving(finalizer: str = "foregroundDeletion", **metadata: Any) -> dict[str, Any]:
+def leaving(finalizer: str = "foregroundDeletion") -> dict[str, Any]:
     spec = {"selector": {"matchLabels": {"app": "app"}}}
-    held = {**WANTED["metadata"], **LEAVING, "uid": "1", "finalizers": [finalizer], **metadata}  # type: ignore[dict-item]
+    held = {**WANTED["metadata"], **LEAVING, "uid": "1", "finalizers": [finalizer]}  # type: ignore[dict-item]
     return {**WANTED, "metadata": held, "spec": spec}
 
 

@@ -115,13 +115,7 @@ def test_a_file_of_secrets_gives_its_secret_parts() -> None:
 
 
 @pytest.mark.security(6)
-@pytest.mark.parametrize(
-    "piece",
-    [
-        *("a", "-", "a-", "token", "password ", 'token=\\"', "token='a", "--token-"),
-        *("eyJ-", "eyJ.", "//a:", "a@", "=", '"token="', "-----BEGIN ", " "),
-    ],
-)
+@pytest.mark.parametrize("piece", ["a-", "password ", 'token=\\"', "--token-", "eyJ.", "//a:", "a@", "-----BEGIN "])
 def test_the_time_grows_as_the_text_does(piece: str) -> None:
     """A log has one endless word, dashes or half secrets → four times the text takes about four times as long."""
     redact = Redaction()
@@ -137,19 +131,17 @@ def test_the_time_grows_as_the_text_does(piece: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["since: 2026-13-45\n", "[" * 2000])
-def test_kubeconfig_that_cannot_be_read_hides_no_other_secret(tmp_path: Path, text: str) -> None:
-    home = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
-    home.kubeconfig.write_text(text)
+def test_kubeconfig_that_cannot_be_read_hides_no_other_secret(place: Home, tmp_path: Path, text: str) -> None:
+    place.kubeconfig.write_text(text)
     environment = {"DOCKER_CONFIG": str(tmp_path), "http_proxy": f"http://me:{CANARY}@proxy.example"}
-    assert CANARY in set(on_this_machine(home, Spec(name="demo"), environment))
+    assert CANARY in set(on_this_machine(place, Spec(name="demo"), environment))
 
 
 @pytest.mark.security(6)
-def test_accounts_that_the_environment_names_are_known(tmp_path: Path) -> None:
+def test_accounts_that_the_environment_names_are_known(place: Home, tmp_path: Path) -> None:
     """A token in the environment, and in the file that it names for Google → both are hidden in a support archive."""
-    home = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
     key = tmp_path / "key.json"
     key.write_text(json.dumps({"type": "authorized_user", "refresh_token": CANARY}))
     environment = {"GOOGLE_APPLICATION_CREDENTIALS": str(key), "CI_TOKEN": "of-the-ci", "PWD": "/home/me/project"}
-    found = set(on_this_machine(home, Spec(name="demo", credentials=(Gcr(kind="gcr"),)), environment))
+    found = set(on_this_machine(place, Spec(name="demo", credentials=(Gcr(kind="gcr"),)), environment))
     assert {CANARY, "of-the-ci"} <= found and "/home/me/project" not in found
