@@ -102,8 +102,7 @@ def engine_of(api: SimpleNamespace) -> Engine:
     return engine
 
 
-def listing() -> Engine:
-    """Return an engine with three containers of a label, the first of which is being removed."""
+def test_container_that_is_being_removed_is_left_out_of_lists() -> None:
     names: dict[str, list[str]] = {"5": [], "9fb2": ["/box"], "7c": ["/renamed"]}
     listed = [{"Id": id_, "Names": name, "State": "running", "Ports": [PORT]} for id_, name in names.items()]
 
@@ -112,12 +111,9 @@ def listing() -> Engine:
             raise NotFound("no such container")
         return {**BOX, "Id": container, "Name": f"/{container}"}
 
-    return engine_of(SimpleNamespace(containers=lambda **_: listed, inspect_container=inspect))
-
-
-def test_container_that_is_being_removed_is_left_out_of_lists() -> None:
-    assert [container.id for container in listing().containers("label")] == ["9fb2", "7c"]
-    assert [container.name for container in listing().listed()] == ["box", "renamed"]
+    engine = engine_of(SimpleNamespace(containers=lambda **_: listed, inspect_container=inspect))
+    assert [container.id for container in engine.containers("label")] == ["9fb2", "7c"]
+    assert [container.name for container in engine.listed()] == ["box", "renamed"]
 
 
 def executing(*ends: Mapping[str, object], stream: bytes = b"") -> Engine:

@@ -21,16 +21,10 @@ REFERENCE = f"docker.io/kindest/node:v1.36.4@sha256:{'ab' * 32}"
 NO_HOST = 'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host'
 
 
-def endless(path: Path) -> None:
-    path.symlink_to("/dev/zero")
-
-
-def loop(path: Path) -> None:
-    path.symlink_to(path)
-
-
 @pytest.mark.fault(68)
-@pytest.mark.parametrize("harm", [os.mkfifo, Path.mkdir, endless, loop])
+@pytest.mark.parametrize(
+    "harm", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero"), lambda path: path.symlink_to(path)]
+)
 def test_odd_ignore_file_is_refused_at_once(tmp_path: Path, harm: Callable[[Path], object]) -> None:
     """A FIFO, folder or device in the place of .dockerignore → refused; not waited for, and not as if it was empty."""
     (tmp_path / "secret").touch()

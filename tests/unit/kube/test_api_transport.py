@@ -18,6 +18,7 @@ from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.kube import api_transport
 from sandbox.kube.api import Cluster, ClusterError
+from sandbox.names import Names
 from tests.support import api_server, http_server
 from tests.support.api_server import ApiServer
 from tests.support.programs import make_program
@@ -77,34 +78,29 @@ def coded(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def test_read_is_sent_once_while_answers_are_kept(tmp_path: Path) -> None:
-    with api_server.serving() as server:
-        path = api_server.kubeconfig(tmp_path / "config", server.server_port)
-        way = api_transport.of(path)
-        with api_transport.keeping(path):
-            with api_transport.keeping(path):
-                assert [way.read("/readyz", "*/*") for _ in range(2)] == [(200, b"ok")] * 2
-            way.read("/readyz", "*/*")
-            way.read("/apis", "*/*")
+def test_read_is_sent_once_while_answers_are_kept(server: ApiServer, names: Names) -> None:
+    way = api_transport.of(names.kubeconfig)
+    with api_transport.keeping(names.kubeconfig):
+        with api_transport.keeping(names.kubeconfig):
+            assert [way.read("/readyz", "*/*") for _ in range(2)] == [(200, b"ok")] * 2
         way.read("/readyz", "*/*")
-        assert [place for _, place, *_ in server.asked] == ["/readyz", "/apis", "/readyz"]
+        way.read("/apis", "*/*")
+    way.read("/readyz", "*/*")
+    assert [place for _, place, *_ in server.asked] == ["/readyz", "/apis", "/readyz"]
 
 
-def test_busy_server_is_asked_again(tmp_path: Path) -> None:
-    with api_server.serving() as server:
-        way = api_transport.of(api_server.kubeconfig(tmp_path / "config", server.server_port))
-        server.refusal = (429, b"later")
-        threading.Timer(0.15, lambda: setattr(server, "refusal", None)).start()
-        path = "/api/v1/namespaces/default/configmaps/a"
-        body = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}})
-        assert way.request("PATCH", path, {"Content-Type": "application/apply-patch+yaml"}, body)[0] == 200
-        assert len(server.asked) > 1
+def test_busy_server_is_asked_again(server: ApiServer, names: Names) -> None:
+    server.refusal = (429, b"later")
+    threading.Timer(0.15, lambda: setattr(server, "refusal", None)).start()
+    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "default"}}
+    Cluster(names.kubeconfig).apply(config_map)
+    assert [method for method, *_ in server.asked].count("PATCH") > 1
 
 
 ANONYMOUS = b'{"message": "namespaces is forbidden: User \\"system:anonymous\\" cannot patch"}'
 
 
-@pytest.mark.parametrize(("status", "answer"), [(401, b'{"message": "Unauthorized"}'), (403, ANONYMOUS)])
+@pytest.mark.parametrize("refusal", [(401, b'{"message": "Unauthorized"}'), (403, ANONYMOUS)])
 @pytest.mark.parametrize(
     ("script", "said"),
     [
@@ -114,18 +110,22 @@ ANONYMOUS = b'{"message": "namespaces is forbidden: User \\"system:anonymous\\" 
     ],
 )
 def test_cluster_without_a_login_names_the_fix(
-    tmp_path: Path, script: str | None, said: str, status: int, answer: bytes, capfd: pytest.CaptureFixture[str]
+    server: ApiServer,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    script: str | None,
+    said: str,
+    refusal: tuple[int, bytes],
 ) -> None:
     """A program that a kubeconfig names does not log in → what the API server and the program say, and what to do."""
     if script is not None:
         make_program(tmp_path / "login", script)
     login = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": str(tmp_path / "login")}}
-    with api_server.serving() as server:
-        server.refusal = (status, answer)
-        address = {"server": f"http://127.0.0.1:{server.server_port}"}
-        cluster = Cluster(kubeconfig(tmp_path / "config", address, login))
-        with pytest.raises(ClusterError) as caught:
-            cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
-    assert json.loads(answer)["message"] in caught.value.details and said in caught.value.details
+    server.refusal = refusal
+    address = {"server": f"http://127.0.0.1:{server.server_port}"}
+    cluster = Cluster(kubeconfig(tmp_path / "config", address, login))
+    with pytest.raises(ClusterError) as caught:
+        cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+    assert json.loads(refusal[1])["message"] in caught.value.details and said in caught.value.details
     assert "kubectl auth whoami" in caught.value.fix
     assert capfd.readouterr() == ("", "")

@@ -15,6 +15,7 @@ from websockets.typing import Subprotocol
 
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.container_exec import CLOSE, ERROR, PROTOCOL, STDERR, STDIN, STDOUT, Executed, execute
+from sandbox.names import Names
 from tests.support import api_server
 
 
@@ -76,8 +77,7 @@ def test_command_that_fails_has_its_exit_code_or_the_reason(tmp_path: Path) -> N
             assert details in failed.value.details
 
 
-def test_server_without_websockets_is_an_error(tmp_path: Path) -> None:
-    with api_server.serving() as server:
-        cluster = Cluster(api_server.kubeconfig(tmp_path / "kubeconfig", server.server_address[1]))
-        with pytest.raises(ClusterError, match="sh cannot be run in shop/web-1"):
-            run(cluster, "sh")
+@pytest.mark.usefixtures("server")
+def test_server_without_websockets_is_an_error(names: Names) -> None:
+    with pytest.raises(ClusterError, match="sh cannot be run in shop/web-1"):
+        run(Cluster(names.kubeconfig), "sh")

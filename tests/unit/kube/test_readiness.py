@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -18,8 +17,9 @@ from sandbox.kube.apply_attempts import attempt
 from sandbox.kube.pod_faults import CRASHES
 from sandbox.kube.readiness import REVISION, troubles, wait_ready
 from sandbox.kube.workload_status import progress
+from sandbox.names import Names
 from sandbox.system.wait import WaitTimeout, wait_until
-from tests.support.api_server import kubeconfig, serving
+from tests.support.api_server import ApiServer
 
 OBJECT = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "default"}}
 
@@ -36,19 +36,14 @@ OBJECT = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "na
     ],
 )
 def test_premature_request_is_distinguished_from_a_refusal(
-    tmp_path: Path, status: int, message: str, early: bool
+    server: ApiServer, names: Names, status: int, message: str, early: bool
 ) -> None:
-    with serving() as server:
-        kubeconfig(tmp_path / "config", server.server_address[1])
-        cluster = Cluster(tmp_path / "config")
-        server.refusal = (status, json.dumps({"kind": "Status", "message": message}).encode())
-        if early:
-            assert attempt(cluster, OBJECT) == message
-        else:
-            with pytest.raises(ClusterError, match="applying ConfigMap default/a failed"):
-                attempt(cluster, OBJECT)
-        server.refusal = None
-        assert attempt(cluster, OBJECT) is None
+    cluster = Cluster(names.kubeconfig)
+    server.refusal = (status, json.dumps({"kind": "Status", "message": message}).encode())
+    with nullcontext() if early else pytest.raises(ClusterError, match="applying ConfigMap default/a failed"):
+        assert attempt(cluster, OBJECT) == message
+    server.refusal = None
+    assert attempt(cluster, OBJECT) is None
 
 
 def crashing(restarts: int, hash: str = "1", **state: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -76,26 +76,18 @@ def test_second_command_names_the_first_and_then_goes_on(folder: Path) -> None:
     assert f"waiting for `sandbox up -f 'my demo.yaml'` (pid {child.pid}, since " in line and "at most 30 s" in line
 
 
-@pytest.mark.fault(9)
-@pytest.mark.parametrize(("seconds", "waits"), [(0.0, silent), (0.2, lambda line: None)])
-def test_patience_has_an_end_with_an_error_of_its_own(
-    folder: Path, seconds: float, waits: Callable[[str], None]
-) -> None:
-    """A second command with --lock-timeout → error `busy`, with the other's process and command."""
-    with (
-        holding(folder) as child,
-        pytest.raises(Busy, match="works on the sandbox 'demo'") as caught,
-        sandbox_lock.take(folder, "sandbox down", seconds=seconds, waits=waits),
-    ):
-        raise AssertionError("not ours")
-    assert caught.value.id == "busy"
-    assert f"pid {child.pid}" in caught.value.details and f"kill {child.pid}" in caught.value.fix
-
-
 @pytest.mark.fault(9, 11)
-def test_a_killed_holder_has_it_no_more(folder: Path) -> None:
-    """Kill -9 of the command that holds the lock → the next one gets it at once."""
+def test_lock_is_busy_until_its_holder_is_killed(folder: Path) -> None:
+    """A second command with --lock-timeout → error `busy` with the other's process; kill -9 of it → the next's turn."""
     with holding(folder) as child:
+        for seconds, waits in ((0.0, silent), (0.2, print)):
+            with (
+                pytest.raises(Busy, match="works on the sandbox 'demo'") as caught,
+                sandbox_lock.take(folder, "sandbox down", seconds=seconds, waits=waits),
+            ):
+                raise AssertionError("not ours")
+            assert caught.value.id == "busy"
+            assert f"pid {child.pid}" in caught.value.details and f"kill {child.pid}" in caught.value.fix
         child.kill()
         child.wait()
         assert (folder / RECORD).exists()
