@@ -68,19 +68,15 @@ WITH_OLDER = (*IN_ENGINE, "node-1.35")
         ("auto", None, True, IN_ENGINE, False, None, "upstream", "v1.36.4"),
         ("auto", None, False, IN_ENGINE, True, None, "upstream", "v1.36.4"),
         ("auto", None, False, IN_ENGINE, False, None, "bundle", "v1.36.3"),
-        ("auto", None, False, IN_ENGINE[1:], False, None, "upstream", "v1.36.4"),
         ("auto", None, True, IN_ENGINE, True, "bundle", "bundle", "v1.36.3"),
         ("auto", None, False, IN_ENGINE, False, "upstream", "upstream", "v1.36.4"),
-        ("auto", "v1.36", False, IN_ENGINE, True, None, "upstream", "v1.36.4"),
+        ("auto", None, False, (), False, "bundle", "upstream", "v1.36.4"),
         ("auto", "v1.36.3", False, IN_ENGINE, True, None, "bundle", "v1.36.3"),
         ("auto", "v1.36.4", False, IN_ENGINE, True, "bundle", "upstream", "v1.36.4"),
         ("auto", "v1.36.3", False, IN_ENGINE, True, "upstream", "bundle", "v1.36.3"),
         ("auto", "v1.35", False, WITH_OLDER, True, None, "upstream", "v1.35.8"),
-        ("auto", "v1.35", False, WITH_OLDER, False, None, "bundle", "v1.35.4"),
         ("auto", "v1.35.4", False, WITH_OLDER[1:], False, None, "bundle", "v1.35.4"),
         ("auto", None, False, WITH_OLDER[1:], False, None, "upstream", "v1.36.4"),
-        ("auto", "v1.35.4", False, (), False, None, "upstream", "v1.36.4"),
-        ("bundle", "v1.35.4", True, WITH_OLDER, True, None, "bundle", "v1.35.4"),
         ("bundle", None, True, IN_ENGINE, True, None, "bundle", "v1.36.3"),
         ("upstream", None, False, IN_ENGINE, False, None, "upstream", "v1.36.4"),
     ],
@@ -114,12 +110,6 @@ def test_node_that_the_bundle_lacks_is_to_be_built(tmp_path: Path, wanted: Liter
     own.require("v1.35.4")
     with pytest.raises(SandboxError, match="the bundle is not complete"):
         choose("bundle", absent, Store(tmp_path / "empty"))
-
-
-def test_bundle_of_another_release_is_no_source_of_its_sandboxes(tmp_path: Path) -> None:
-    registry = Asked(answers=False)
-    own = choose("auto", absent, Store(tmp_path), made_from="bundle", can_pull=registry)
-    assert (own.source, registry.asked) == ("upstream", [])
 
 
 def test_mirror_is_asked_in_place_of_the_registry(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from sandbox.config import yaml_text
@@ -64,12 +62,3 @@ def test_content_json_cannot_hold_is_refused(text: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(yaml_text, "MAX_VALUES", 10)
     with pytest.raises(Refused):
         documents(text)
-
-
-def test_depth_that_is_allowed_is_read_and_one_more_is_not() -> None:
-    def nested(levels: int) -> Any:
-        return document("[" * levels + "]" * levels)
-
-    assert nested(yaml_text.MAX_DEPTH) is not None
-    with pytest.raises(Refused, match="levels deep"):
-        nested(yaml_text.MAX_DEPTH + 1)

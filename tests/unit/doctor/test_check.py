@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -18,17 +20,17 @@ from sandbox.doctor.check import (
     Row,
     Status,
     error,
-    follow,
     ok,
     repair,
     run,
-    warn,
 )
 from sandbox.doctor.table import CHECKS
 from sandbox.errors import SandboxError
 from sandbox.names import LABEL, OWNER
 from sandbox.system import inotify
 from tests.support.fakes import NETWORK, FakeEngine
+
+ROOT = Path(__file__).parents[3]
 
 
 def check(id: str, finding: Finding | Exception) -> Check:
@@ -79,14 +81,17 @@ def test_finding_or_failure_is_a_row(
     assert (row.status, row.evidence) == (status, evidence)
 
 
-def test_checks_after_the_first_error_are_skipped(context: DoctorContext) -> None:
-    results = {"a": warn("odd", "look"), "b": error("bad", "kill{which}"), "c": ok("fine")}
-    rows = list(follow([check(id, finding) for id, finding in results.items()], context))
-    assert rows == [
-        Row("a", Status.WARN, "odd", "look"),
-        Row("b", Status.ERROR, "bad", "kill -n demo"),
-        Row("c", Status.SKIPPED, "not checked: b failed", ""),
-    ]
+def test_the_page_is_current() -> None:
+    made = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "doctor-docs"], capture_output=True, text=True, check=True
+    )
+    assert made.stdout == (ROOT / "docs" / "doctor.md").read_text(), "scripts/doctor-docs > docs/doctor.md"
+
+
+def test_on_an_empty_machine_every_check_comes_to_a_row(context: DoctorContext) -> None:
+    rows = run(CHECKS, context, seconds=30)
+    assert [one.id for one in rows] == [one.id for one in CHECKS]
+    assert all(bool(one.fix) == (one.status in (Status.WARN, Status.ERROR)) and one.evidence for one in rows)
 
 
 def repaired(context: DoctorContext, id: str) -> Row:
@@ -136,8 +141,8 @@ def test_row_that_may_not_be_fixed_stays(
 ) -> None:
     monkeypatch.setattr(inotify, "SYSCTL", tmp_path)
     monkeypatch.setattr(inotify, "used", lambda: 0)
-    (tmp_path / "max_user_watches").write_text("8\n")
-    (tmp_path / "max_user_instances").write_text("8\n")
+    for name in inotify.LEAST:
+        (tmp_path / name).write_text("8\n")
 
     def refused(self: Path, text: str, **_: str) -> int:
         raise PermissionError(13, "Permission denied")

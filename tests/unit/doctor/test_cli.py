@@ -61,14 +61,6 @@ def test_request_is_followed_up_to_its_first_error(tmp_path: Path) -> None:
     assert done.stdout.startswith("✗ tls.name ") and "· tls.answer " in done.stdout
 
 
-@pytest.mark.parametrize(
-    "arguments", [("tls", "a b"), ("tls",), ("-f", "none.yaml"), ("--no-such-option",), ("--seconds", "0")]
-)
-def test_usage_error_exits_with_2(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    done = doctor(tmp_path, *arguments)
-    assert done.code == 2 and done.stdout == ""
-
-
 def test_error_of_another_command_is_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,10 +27,8 @@ from tests.unit.doctor.conftest import with_facts
         (machine_checks.engine, {}, Status.OK, "Docker Engine"),
         (machine_checks.engine, {"version": "4.3.1", "podman": True}, Status.OK, "Podman 4.3.1"),
         (machine_checks.engine, {"podman": True, "rootless": True}, Status.ERROR, "rootless Podman"),
-        (machine_checks.engine, {"cgroup_version": 1}, Status.OK, "cgroup v1"),
         (machine_checks.engine, {"cgroup_version": 1, "rootless": True}, Status.ERROR, "needs cgroup v2"),
         (machine_checks.resources, {"memory": 1 << 30}, Status.ERROR, "1.0 GiB"),
-        (machine_checks.resources, {"memory": 3 << 30}, Status.WARN, "3.0 GiB"),
         (machine_checks.resources, {"cpus": 1}, Status.WARN, "1 CPUs"),
         (machine_checks.resources, {"cpus": 2, "memory": 4 << 30}, Status.OK, "2 CPUs, 4.0 GiB"),
     ],
@@ -87,13 +85,12 @@ def test_low_inotify_limits_are_reported(
     monkeypatch.setattr(inotify, "SYSCTL", tmp_path)
     monkeypatch.setattr(inotify, "_PROCESSES", tmp_path / "proc")
     monkeypatch.setattr(inotify, "_ROOT", os.getuid())
-    (tmp_path / "max_user_watches").write_text(f"{watches}\n")
-    (tmp_path / "max_user_instances").write_text(f"{instances}\n")
     (tmp_path / "proc" / "13").mkdir(parents=True)  # a process that ended meanwhile
-    files = tmp_path / "proc" / "12" / "fd"
-    files.mkdir(parents=True)
+    (files := tmp_path / "proc" / "12" / "fd").mkdir(parents=True)
     for number in range(130):
         (files / str(number)).symlink_to("anon_inode:inotify" if number < used else "/dev/null")
+    (tmp_path / "max_user_watches").write_text(f"{watches}\n")
+    (tmp_path / "max_user_instances").write_text(f"{instances}\n")
     finding = machine_checks.watches(context)
     assert (finding.status, f"{used} are in use" in finding.evidence) == (status, used > 0)
 
@@ -109,15 +106,11 @@ def test_engine_of_another_kernel_is_not_judged_by_this_one(
     assert (found.status, found.evidence) == (Status.SKIPPED, machine_checks.ELSEWHERE)
 
 
-def test_disk_of_an_engine_without_root_is_this_machines(
-    context: DoctorContext, engine: FakeEngine, tmp_path: Path
-) -> None:
+def test_disk_of_an_engine_without_root_is_this_machines(context: DoctorContext, tmp_path: Path) -> None:
     found = machine_checks.disk(with_facts(context, rootless=True, root=tmp_path))
     assert found.evidence.partition(";")[0].endswith(f"on {tmp_path}")
     unseen = tmp_path / ("x" * 300) / "data"  # as below a folder of root's, this raises an OSError
     assert machine_checks.disk(with_facts(context, root=unseen)).evidence.partition(";")[0].endswith(f" on {unseen}")
-    engine.shares = False
-    assert machine_checks.disk(with_facts(context, root=tmp_path)).status is Status.SKIPPED
 
 
 @pytest.mark.fault(16)
@@ -137,7 +130,6 @@ def test_full_disk_is_an_error(
         ({}, Status.OK, "no proxy"),
         ({"HTTPS_PROXY": "http://u:secret@proxy:3128"}, Status.WARN, "https via proxy, also for localhost"),
         ({"HTTPS_PROXY": "http://u:secret@proxy:x", "NO_PROXY": "*"}, Status.WARN, "HTTPS_PROXY names no proxy"),
-        ({"all_proxy": "a b", "NO_PROXY": "*"}, Status.WARN, "all_proxy names no proxy"),
         ({"https_proxy": "http://proxy", "no_proxy": "127.0.0.1"}, Status.WARN, "also for localhost, demo."),
         ({"http_proxy": "http://p", "NO_PROXY": "localhost,127.0.0.1,.demo.sandbox.localhost"}, Status.OK, "not for"),
         ({"ALL_PROXY": "socks5://proxy", "NO_PROXY": "*"}, Status.OK, "all via proxy"),

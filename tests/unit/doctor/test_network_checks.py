@@ -73,14 +73,6 @@ def test_ports_may_be_those_of_our_own_containers_only(context: DoctorContext, e
     assert "sandbox up -n demo --registry-port" in taken.fix
 
 
-def test_owner_of_another_users_container_is_named(context: DoctorContext, engine: FakeEngine) -> None:
-    theirs = replace(context, home=replace(context.home, state=context.home.state.parent / "theirs"))
-    start(theirs, engine, EDGE, port=context.spec.edge.ports[0])
-    found = network_checks.https(context)
-    assert found.status is Status.ERROR
-    assert f"{EDGE} of user " in found.evidence and f"state in {theirs.home.state}" in found.evidence
-
-
 def test_a_process_is_named(context: DoctorContext) -> None:
     with closing(socket.create_server(("127.0.0.1", context.spec.edge.ports[1]))):
         found = network_checks.https(context)

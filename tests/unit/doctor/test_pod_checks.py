@@ -18,17 +18,22 @@ def place(server: ApiServer, name: str, status: dict[str, Any]) -> None:
     server.objects[f"{PODS}/{name}"] = {"metadata": {"name": name, "namespace": "shop"}, "status": status}
 
 
-@pytest.fixture
-def cluster(server: ApiServer) -> ApiServer:
-    server.kinds["/api/v1"]["Event"] = ("events", True)
-    return server
+def warn(server: ApiServer, number: int, message: str, about: dict[str, str]) -> None:
+    """Put a warning event about an object into the namespace."""
+    server.objects[f"/api/v1/namespaces/shop/events/{number}"] = {
+        "metadata": {"name": str(number), "namespace": "shop"},
+        "type": "Warning",
+        "reason": "Unhealthy",
+        "message": message,
+        "involvedObject": about,
+    }
 
 
-def test_crash_is_reported_with_exit_code_and_last_lines(context: DoctorContext, cluster: ApiServer) -> None:
+def test_crash_is_reported_with_exit_code_and_last_lines(context: DoctorContext, server: ApiServer) -> None:
     state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
     last = {"terminated": {"exitCode": 3, "reason": "Error"}}
     one = {"name": "app", "state": state, "lastState": last, "restartCount": 4}
-    place(cluster, "web-5d8-x", {"containerStatuses": [one]})
+    place(server, "web-5d8-x", {"containerStatuses": [one]})
     (row,) = examine(context, "shop/web")
     assert (row.id, row.status) == ("pod.container", Status.ERROR)
     assert row.evidence.startswith(
@@ -37,32 +42,26 @@ def test_crash_is_reported_with_exit_code_and_last_lines(context: DoctorContext,
     assert row.fix == f"kubectl --context {context.names.cluster} -n shop logs web-5d8-x -c app --previous"
 
 
-def test_image_that_cannot_be_pulled_has_no_logs_to_read(context: DoctorContext, cluster: ApiServer) -> None:
+def test_image_that_cannot_be_pulled_has_no_logs_to_read(context: DoctorContext, server: ApiServer) -> None:
     state = {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image nginx:9: not found"}}
-    place(cluster, "web-5d8-x", {"containerStatuses": [{"name": "app", "state": state}]})
+    place(server, "web-5d8-x", {"containerStatuses": [{"name": "app", "state": state}]})
     (row,) = examine(context, "shop/web")
     assert (row.id, row.status) == ("pod.container", Status.ERROR)
     assert row.fix.startswith("correct its name, add it to images.yaml") and "images list -n demo" in row.fix
 
 
-def test_events_and_nodes_are_asked(context: DoctorContext, cluster: ApiServer) -> None:
+def test_events_and_nodes_are_asked(context: DoctorContext, server: ApiServer) -> None:
     refusal = {"status": "False", "reason": "Unschedulable", "message": "0/1: Insufficient cpu"}
     scheduled = {"type": "PodScheduled", **refusal}
-    place(cluster, "big", {"phase": "Pending", "conditions": [scheduled]})
-    place(cluster, "slow", {"phase": "Running"})
-    for number, about in enumerate(("slow", "slow", "big")):
-        cluster.objects[f"/api/v1/namespaces/shop/events/{number}"] = {
-            "metadata": {"name": str(number), "namespace": "shop"},
-            "type": "Warning" if about == "slow" else "Normal",
-            "reason": "Unhealthy",
-            "message": "Readiness probe failed:\n500",
-            "involvedObject": {"name": about},
-        }
+    place(server, "big", {"phase": "Pending", "conditions": [scheduled]})
+    place(server, "slow", {"phase": "Running"})
+    for number in range(2):
+        warn(server, number, "Readiness probe failed:\n500", {"name": "slow"})
     (row,) = examine(context, "big")
     assert row.id == "pod.node" and "no node takes it: 0/1: Insufficient cpu" in row.evidence
     assert row.fix == "change its requests, its selector or tolerations"
     claim = {**scheduled, "message": "0/1: pod has unbound immediate PersistentVolumeClaims"}
-    place(cluster, "claiming", {"phase": "Pending", "conditions": [claim]})
+    place(server, "claiming", {"phase": "Pending", "conditions": [claim]})
     (row,) = examine(context, "claiming")
     assert row.fix.endswith(" describe pvc")
     (row,) = examine(context, "slow")
@@ -71,27 +70,21 @@ def test_events_and_nodes_are_asked(context: DoctorContext, cluster: ApiServer) 
 
 @pytest.mark.parametrize("known", ["uid", "annotations"])
 def test_events_of_an_earlier_pod_or_its_owner_are_left_out(
-    context: DoctorContext, cluster: ApiServer, known: str
+    context: DoctorContext, server: ApiServer, known: str
 ) -> None:
-    place(cluster, "db-0", {"phase": "Pending"})
+    place(server, "db-0", {"phase": "Pending"})
     own = "own" if known == "uid" else {"kubernetes.io/config.hash": "own"}
-    cluster.objects[f"{PODS}/db-0"]["metadata"] |= {"uid": "other", known: own}
+    server.objects[f"{PODS}/db-0"]["metadata"] |= {"uid": "other", known: own}
     about = {"own": "Pod", "earlier": "Pod", "workload": "StatefulSet"}
     for number, (uid, kind) in enumerate(about.items()):
-        cluster.objects[f"/api/v1/namespaces/shop/events/{number}"] = {
-            "metadata": {"name": str(number), "namespace": "shop"},
-            "type": "Warning",
-            "reason": "FailedMount",
-            "message": uid,
-            "involvedObject": {"kind": kind, "name": "db-0", "uid": uid},
-        }
-    assert [row.evidence for row in examine(context, "db-0")] == ["shop/db-0: FailedMount: own"]
+        warn(server, number, uid, {"kind": kind, "name": "db-0", "uid": uid})
+    assert [row.evidence for row in examine(context, "db-0")] == ["shop/db-0: Unhealthy: own"]
 
 
-def test_pods_of_a_workload_with_a_longer_name_are_left_out(context: DoctorContext, cluster: ApiServer) -> None:
+def test_pods_of_a_workload_with_a_longer_name_are_left_out(context: DoctorContext, server: ApiServer) -> None:
     for owner in ("web", "web-api"):
-        place(cluster, f"{owner}-5d8-x", {"phase": "Pending"})
-        cluster.objects[f"{PODS}/{owner}-5d8-x"]["metadata"] |= {
+        place(server, f"{owner}-5d8-x", {"phase": "Pending"})
+        server.objects[f"{PODS}/{owner}-5d8-x"]["metadata"] |= {
             "ownerReferences": [{"kind": "ReplicaSet", "name": f"{owner}-5d8", "controller": True}],
             "labels": {"pod-template-hash": "5d8"},
         }
@@ -99,8 +92,8 @@ def test_pods_of_a_workload_with_a_longer_name_are_left_out(context: DoctorConte
     assert [row.evidence.partition(" ")[0] for row in examine(context, "web-api-5d8")] == ["shop/web-api-5d8-x"]
 
 
-def test_ready_pod_is_fine_and_an_unknown_one_is_refused(context: DoctorContext, cluster: ApiServer) -> None:
-    place(cluster, "web-1", {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]})
+def test_ready_pod_is_fine_and_an_unknown_one_is_refused(context: DoctorContext, server: ApiServer) -> None:
+    place(server, "web-1", {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]})
     (row,) = examine(context, "web-1")
     assert (row.id, row.status) == ("pod.ready", Status.OK)
     with pytest.raises(UsageError, match="there is no pod shop/other") as caught:

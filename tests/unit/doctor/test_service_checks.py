@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,7 @@ from sandbox.doctor.service_checks import CHECKS, examine
 from sandbox.engine import ContainerSpec
 from sandbox.errors import UsageError
 from sandbox.names import EDGE
-from tests.support.api_server import ApiServer, kubeconfig, serving
+from tests.support.api_server import ApiServer, kubeconfig
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
 from tests.support.ports import free_port
 
@@ -25,7 +24,7 @@ READY = {"conditions": [{"type": "Ready", "status": "True"}], "phase": "Running"
 
 
 @pytest.fixture
-def world(context: DoctorContext, engine: FakeEngine) -> Iterator[ApiServer]:
+def world(context: DoctorContext, engine: FakeEngine, server: ApiServer) -> ApiServer:
     """A sandbox whose Service shop/db has one pod that is ready."""
     engine.create_network(NETWORK, context.names.labels)
     for name in (context.names.node, EDGE):
@@ -35,19 +34,16 @@ def world(context: DoctorContext, engine: FakeEngine) -> Iterator[ApiServer]:
         )
         engine.add(FakeContainer(spec, engine.images[spec.image], read_only=False))
     engine.programs["timeout"] = lambda box, argv: (0, "")
-    with serving() as server:
-        context.names.kubeconfig.parent.mkdir(parents=True)
-        kubeconfig(context.names.kubeconfig, server.server_address[1])
-        whole = {"type": "ClusterIP", "clusterIP": "10.96.0.9", "selector": {"app": "db"}, "ports": [{"port": 5432}]}
-        server.objects[DB] = service("db", "shop", **whole)
-        server.objects["/api/v1/namespaces/shop/pods/db-1"] = pod("db-1", {"app": "db"}, READY)
-        server.objects["/api/v1/namespaces/kube-system/pods/kp"] = pod("kp", {"k8s-app": "kube-proxy"}, READY)
-        server.objects[SLICE] = {
-            "metadata": {"name": "db-1", "namespace": "shop", "labels": {"kubernetes.io/service-name": "db"}},
-            "ports": [{"name": "", "port": 5432, "protocol": "TCP"}],
-            "endpoints": [{"addresses": ["10.244.0.5"], "conditions": {"ready": True}, "targetRef": {"name": "db-1"}}],
-        }
-        yield server
+    whole = {"type": "ClusterIP", "clusterIP": "10.96.0.9", "selector": {"app": "db"}, "ports": [{"port": 5432}]}
+    server.objects[DB] = service("db", "shop", **whole)
+    server.objects["/api/v1/namespaces/shop/pods/db-1"] = pod("db-1", {"app": "db"}, READY)
+    server.objects["/api/v1/namespaces/kube-system/pods/kp"] = pod("kp", {"k8s-app": "kube-proxy"}, READY)
+    server.objects[SLICE] = {
+        "metadata": {"name": "db-1", "namespace": "shop", "labels": {"kubernetes.io/service-name": "db"}},
+        "ports": [{"name": "", "port": 5432, "protocol": "TCP"}],
+        "endpoints": [{"addresses": ["10.244.0.5"], "conditions": {"ready": True}, "targetRef": {"name": "db-1"}}],
+    }
+    return server
 
 
 SLICE = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/db-1"

@@ -1,4 +1,4 @@
-"""What is taken out of a Debian tree: files with the links on the way to them, as seen from inside the tree."""
+"""Debian trees, made by scripts in place of apt-get and debootstrap, and what is taken out of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,29 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.bundle.builder import apt, debian
 from sandbox.bundle.builder.debian import closure
+from sandbox.bundle.recipe import DebianTree
+from sandbox.errors import MissingTool
+from tests.support.programs import make_program
+
+MIRRORS = """http://mirror.example/debian bookworm Debian
+http://mirror.example/debian bookworm-updates Debian
+http://mirror.example/debian-security bookworm-security Debian
+https://packages.example/tools stable Tools
+"""
+APT = """#!/bin/sh
+case "$1" in
+indextargets) cat {folder}/mirrors; exit 0 ;;
+esac
+echo apt-get "$@" >>{folder}/calls
+cat "$2" >{folder}/settings
+"""
+DEBOOTSTRAP = """#!/bin/sh
+echo debootstrap "$@" >>{folder}/calls
+for word; do root=$last; last=$word; done
+mkdir -p "$root/usr/share/doc" "$root/etc/apt"
+"""
 
 
 @pytest.fixture
@@ -63,3 +85,58 @@ def test_file_missing_from_tree_is_an_error_if_machine_has_it(root: Path) -> Non
     for path in ("/etc/hostname", "/usr/sbin/none"):
         with pytest.raises(FileNotFoundError, match=path):
             closure(root, [path])
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Debian machine with its keys; the folder of what its tools were called with."""
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    (tmp_path / "bin").mkdir()
+    for name, script in (("apt-get", APT), ("debootstrap", DEBOOTSTRAP)):
+        make_program(tmp_path / "bin" / name, script.format(folder=tmp_path))
+    (tmp_path / "mirrors").write_text(MIRRORS)
+    (tmp_path / "keys.gpg").touch()
+    monkeypatch.setattr(apt, "KEYRING", tmp_path / "keys.gpg")
+    return tmp_path
+
+
+def tree(configured: bool) -> DebianTree:
+    return DebianTree(suite="bookworm", refreshed="2026-11-26", packages=("runc",), configured=configured)
+
+
+@pytest.mark.security(7)
+def test_the_node_has_signed_security_updates(machine: Path) -> None:
+    """A Debian mirror → signatures always checked; the suite's updates and security updates are installed too."""
+    root = machine / "tree"
+    debian.make_tree(tree(configured=True), root, lambda line: None)
+    first, *others = (machine / "calls").read_text().splitlines()
+    assert first.startswith(f"debootstrap --force-check-gpg --keyring={machine}/keys.gpg ")
+    assert first.endswith(f" bookworm {root} http://mirror.example/debian")
+    assert [line.partition("-q ")[2] for line in others] == ["update", "dist-upgrade --yes"]
+    signed = f"deb [signed-by={machine}/keys.gpg] http://mirror.example/debian"
+    assert (root / "etc/apt/sources.list").read_text() == (
+        f"{signed} bookworm main\n{signed} bookworm-updates main\n{signed}-security bookworm-security main\n"
+    )
+    settings = (machine / "settings").read_text()
+    assert f'DPkg::Chroot-Directory "{root}";' in settings
+    assert 'Acquire::AllowInsecureRepositories "false";' in settings
+
+
+@pytest.mark.security(7)
+@pytest.mark.parametrize("configured", [True, False])
+def test_without_debians_keys_nothing_is_fetched(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, configured: bool
+) -> None:
+    """A machine without debian-archive-keyring → nothing is fetched, and the package to install is named."""
+    (machine / "keys.gpg").unlink()
+    with pytest.raises(MissingTool, match="keys") as caught:
+        debian.make_tree(tree(configured), machine / "tree", lambda line: None)
+    assert "apt-get install debian-archive-keyring" in caught.value.fix
+    assert not (machine / "calls").exists()
+
+
+def test_missing_security_mirror_is_reported(machine: Path) -> None:
+    lines = [line for line in MIRRORS.splitlines() if "security" not in line]
+    (machine / "mirrors").write_text("\n".join(lines))
+    with pytest.raises(MissingTool, match="no mirror of its security updates"):
+        debian.make_tree(tree(configured=False), machine / "tree", lambda line: None)

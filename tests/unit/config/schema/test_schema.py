@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from pydantic import ValidationError
 
 from sandbox.config import loader, resolve
 from sandbox.config import schema as spec
@@ -35,18 +34,6 @@ def test_a_port_may_be_left_open() -> None:
     assert parse("edge: {ports: auto}") == parse("edge: {ports: [auto, auto]}")
 
 
-def test_resolved_spec_differs_in_its_ports_only() -> None:
-    left_open = parse("{name: a, registry: {port: auto}, edge: {ports: auto}, ingress: {controller: none}}")
-    resolved = ResolvedSpec.of(left_open, registry=5005, https=(443, 8444))
-    expected = left_open.model_dump()
-    expected["registry"]["port"], expected["edge"]["ports"] = 5005, (443, 8444)
-    assert resolved.model_dump() == expected
-
-
-def test_port_of_a_disabled_registry_clashes_with_nothing() -> None:
-    parse("registry: {port: 5001, external: 'localhost:5000'}\nedge: {ports: [443, 5001]}")
-
-
 @pytest.mark.parametrize(
     ("external", "address", "image_prefix", "push_url"),
     [
@@ -64,9 +51,15 @@ def test_registry_addresses_follow_from_the_spec(
     assert registry.upstreams == ("docker.io", "reg.office")
 
 
-def test_hosts_of_the_domain_are_the_users_without_an_ingress() -> None:
-    hosts = "network: {hosts: {db.sandbox.sandbox.localhost: 10.0.0.1}}\n"
-    assert "db.sandbox.sandbox.localhost" in parse(f"ingress: {{controller: none}}\n{hosts}").network.hosts
+@pytest.mark.parametrize(
+    "text",
+    [
+        "registry: {port: 5001, external: 'localhost:5000'}\nedge: {ports: [443, 5001]}",
+        "ingress: {controller: none}\nnetwork: {hosts: {db.sandbox.sandbox.localhost: 10.0.0.1}}",
+    ],
+)
+def test_port_or_host_of_a_part_that_is_off_is_free(text: str) -> None:
+    parse(text)
 
 
 def test_host_of_the_edge_may_be_its_name_alone() -> None:
@@ -100,12 +93,6 @@ def test_a_name_alone_makes_a_spec() -> None:
     assert "sandbox list" in caught.value.fix
 
 
-def test_a_spec_cannot_be_changed_and_can_be_a_key() -> None:
-    assert {Spec(): 1}[parse("")] == 1
-    with pytest.raises(ValidationError, match="frozen"):
-        Spec().name = "other"
-
-
 def test_nodes_are_counted_or_listed_by_role() -> None:
     for text, control_plane, workers in (("3", 1, 2), ("{workers: 2}", 1, 2), ("{control_plane: 3}", 3, 0)):
         nodes = parse(f"cluster: {{nodes: {text}}}").cluster.nodes
@@ -137,44 +124,26 @@ EXISTING = "cluster: {provider: existing, context: t}"
         ("edge: {run: process, hosts: [a.test]}", "1: edge.hosts: needs the nodes' addresses: leave out 'run", ""),
         ("cluster:\n  provider: minicube", "2: cluster.provider: must be 'kind', 'mini", ""),
         ("cluster:\n  nodes: 0", "2: cluster.nodes: must be from 1 to 250, not 0", ""),
-        *(
-            (f"cluster: {{nodes: {value}}}", "1: cluster.nodes: must be a whole number, or how many of each: {", "")
-            for value in ("true", "x", "'2'")
-        ),
-        ("cluster: {nodes: {worker: 2}}", "1: unknown key 'worker' in cluster.nodes", "did you mean 'workers'?"),
+        ("cluster: {nodes: '2'}", "1: cluster.nodes: must be a whole number, or how many of each: {", ""),
         ("cluster: {feature_gates: {foo: true}}", "1: cluster.feature_gates.foo: must be the name of a feature", ""),
         ("cluster: {mounts: [{host: a, node: data}]}", "1: cluster.mounts[0].node: must be an absolute path", ""),
-        ("cluster: {kind: {kubeadmConfigPatch: []}}", "1: unknown key 'kubeadmConfigPatch'", "did you mean 'kubeadmC"),
         ("cluster: {kubernetes: 1.36}", "1: cluster.kubernetes: must be a Kubernetes version such as v1.36", ""),
         ("pause_after: 30", "1: pause_after: must be minutes or hours, such as 30m or 2h", ""),
         ("ingress:\n  controller: none\n  classes: [alb]", "3: ingress.classes: is for the sandbox's own", ""),
         ("ingress: {controller: nginx}", "1: ingress.controller: must be 'traefik' or 'none', not 'nginx'", ""),
         ("name: Demo", "1: name: must be at most 40 lower-case letters, digits and hyphens,", ""),
-        ("name: ''", "1: name: must be at most 40", ""),
         ('name: "demo\\n"', "1: name: must be at most 40", ""),
         ("name: a\ndomain: localhost", "2: domain: must have two labels or more, such as 'demo.localhost': ", ""),
         ("domain: Demo.localhost", "1: domain: must be lower-case letters, digits and hyphens, in labels", ""),
-        ("domain: '*.demo.localhost'", "1: domain: must be lower-case", ""),
-        ("domain: " + "a." * 100 + "localhost", "1: domain: must be lower-case", ""),
         ("edge: {hosts: [" + "a." * 126 + "aa]}", "1: edge.hosts[0]: must be at most 253 characters", ""),
-        (
-            "certs: {secrets: [{secret: " + "a." * 126 + "aa, hosts: [a]}]}",
-            "1: certs.secrets[0].secret: must be at",
-            "",
-        ),
         ("domain: 10.0.0.1", "1: domain: must not end in a number: browsers take that for an IP address", ""),
         ("registry: {port: 0}", "1: registry.port: must be at least 1, or be 'auto', not 0", ""),
         ("registry: {port: atuo}", "1: registry.port: must be a whole number, or be 'auto', not 'atuo'", ""),
-        ("registry: {port: '5001'}", "1: registry.port: must be a whole number", ""),
         ("edge: {ports: atuo}", "1: edge.ports: must be a list, not 'atuo'", ""),
-        ("edge: {ports: 443}", "1: edge.ports: must be a list, not 443", ""),
-        ("edge: {tcp: 5432}", "1: edge.tcp: must be a list, not 5432", ""),
         ("edge: {listen: localhost}", "1: edge.listen: must be an IP address, without a port", ""),
-        ("edge: {listen: fe80::1%eth0}", "1: edge.listen: must be an IP address, without a port", ""),
         ("edge: {ports: []}", "1: edge.ports: must have at least one entry", ""),
         ("edge: {ports: [1, 2, 3, 4, 5]}", "1: edge.ports: must have at most 4 entries", ""),
         ("edge:\n  ports:\n  - 443\n  - 443", "4: edge.ports[1]: 443 is given twice", ""),
-        ("network: {nameservers: aut}", "1: network.nameservers: must be 'auto', or be a list, not 'aut'", ""),
         ("network: {nameservers: []}", "1: network.nameservers: must be 'auto', or have at least one entry", ""),
         ("network: {nameservers: ['2620:fe::9']}", "1: network.nameservers[0]: must be an IPv4 address, since", ""),
         ("network: {nameservers: [127.0.0.53]}", "1: network.nameservers[0]: must be an address that pods can", ""),
@@ -182,9 +151,7 @@ EXISTING = "cluster: {provider: existing, context: t}"
         ("network: {proxy: {https: 'http://u:p@[::1'}}", "1: network.proxy.https: must be a URL such as", ""),
         ("network: {proxy: {http: 'http://localhost:1'}}", "1: network.proxy.http: must be a host that containers", ""),
         ("push: ''", "1: push: must be a path, not empty", ""),
-        ("push: 3", "1: push: must be text, not 3", "put it in quotes"),
         ("apply: k8s/", "1: apply: must be a list, not 'k8s/'", ""),
-        ("credentials: docker", "1: credentials: must be a list, not 'docker'", ""),
         ("apply: [{chart: web, version: 1.0.0}]", "1: apply[0]: needs either `repo:` or a chart that begins", ""),
         ("apply: [{chart: 'oci://x/web'}]", "1: missing key 'version' in apply[0]", "add 'version:'"),
         ("apply: [{chart: 'oci://x/web', version: '>=1'}]", "1: apply[0].version: must be one version", ""),
@@ -195,25 +162,15 @@ EXISTING = "cluster: {provider: existing, context: t}"
         ("apply: [{chart: api, value: []}]", "1: unknown key 'value' in apply[0]", "did you mean 'values'?"),
         ("apply: [{chart: a}, {chart: a, namespace: b}, {chart: c/a}]", "1: apply[2]: the release 'a' is given", ""),
         ("certs:\n  secrets:\n  - secret: a", "3: missing key 'hosts' in certs.secrets[0]", "add 'hosts:'"),
-        ("certs: {secrets: [{secret: a_b, hosts: [a]}]}", "1: certs.secrets[0].secret: must be lower-case", ""),
         ("certs: {secrets: [{secret: a, hosts: ['*.a']}]}", "1: certs.secrets[0].hosts[0]: must be one exact", ""),
         ("domain: a.b\ncerts: {secrets: [{secret: a, hosts: [xa.b]}]}", "2: certs.secrets[0].hosts[0]: 'xa.b' is", ""),
         ("certs: {secrets: [&a {secret: a, hosts: [a.sandbox.sandbox.localhost]}, *a]}", "1: certs.secrets[1].sec", ""),
         ("registry:\n  tls: [hub.example.com]", "2: registry.tls[0]: 'hub.example.com' is not inside the domain", ""),
         ("registry: {tls: ['hub.a:0']}", "1: registry.tls[0]: must have a port from 1 to 65535, not '0'", ""),
-        *(
-            (f"credentials: [{{kind: docker, registries: ['{host}']}}]", "1: credentials[0].registries[0]: must be", "")
-            for host in ("https://quay.io", "quay.io/team", "*.gcr.io", "Quay.io", "")
-        ),
+        ("credentials: [{kind: docker, registries: [quay.io/team]}]", "1: credentials[0].registries[0]: must be", ""),
         ("registry: {external: 'ftp://reg.office'}", "1: registry.external: must be HOST or HOST:PORT as in", ""),
         ("images: {mirror: 'https://mirror.example'}", "1: images.mirror: must be HOST, HOST:PORT or one with", ""),
-        ("images: {mirror: mirror.example/Hub}", "1: images.mirror: must be HOST, HOST:PORT or one with", ""),
-        ("images: {mirror: {quay.io: 'https://a.b'}}", "1: images.mirror.quay.io: must be HOST, HOST:PORT or", ""),
         ("images: {mirror: 'a.b:99999'}", "1: images.mirror: must have a port from 1 to", ""),
-        ("images: {mirror: 'a.b:99999/hub'}", "1: images.mirror: must have a port from 1 to", ""),
-        ("images: {mirror: {quay.io: 'a.b:0'}}", "1: images.mirror.quay.io: must have a port from 1 to", ""),
-        ("images: {mirror: {'quay.io:0': a.b}}", "1: images.mirror.quay.io:0: must have a port", ""),
-        ("registry: {mirrors: ['a.b:0']}", "1: registry.mirrors[0]: must have a port from 1 to 65535, not '0'", ""),
         ("registry: {external: 'localhost:1', storage: a}", "1: registry.storage: is for the sandbox's own", ""),
         ("edge: {ports: [443]}\nregistry:\n  port: 443", "3: registry.port: 443 is one of the edge's ports", ""),
         ("edge: {tcp: [{port: 5432, to: db}]}", "1: edge.tcp[0].to: must be NAMESPACE/SERVICE or NAMESPACE/S", ""),
@@ -232,22 +189,14 @@ EXISTING = "cluster: {provider: existing, context: t}"
         (f"{EXISTING}\nedge: {{tcp: [{{port: 1, to: a/b, proxy_protocol: true}}]}}", "2: edge.tcp[0].proxy_prot", ""),
         (
             f"{EXISTING}\nedge: {{tls: [{{host: a.b, to: 'a/b:1'}}]}}",
-            "2: edge.tls: is not supported with 'provider: existing': use `tcp`",
+            "2: edge.tls: is not supported with 'provider: ",
             "",
         ),
         ("cluster: {provider: existing}", "1: cluster.context: an existing cluster needs its context", ""),
         ("cluster: {context: team}", "1: cluster.context: is not supported with 'provider: kind': leave it out", ""),
         ("cluster: {profile: a}", "1: cluster.profile: is not supported with 'provider: kind': write 'provider: m", ""),
-        (
-            "cluster: {provider: minikube, nodes: 2}",
-            "1: cluster.nodes: is not supported with 'provider: minikube': u",
-            "",
-        ),
-        (
-            f"{MINIKUBE}\nnetwork: {{ca: a}}",
-            "2: network.ca: is not supported with 'provider: minikube': copy it to",
-            "",
-        ),
+        ("cluster: {provider: minikube, nodes: 2}", "1: cluster.nodes: is not supported with 'provider: minikube'", ""),
+        (f"{MINIKUBE}\nnetwork: {{ca: a}}", "2: network.ca: is not supported with 'provider: minikube': copy it", ""),
         (f"{EXISTING}\nedge: {{run: container}}", "2: edge.run: no container can reach an existing cluster", ""),
         (f"{EXISTING}\naddons: [metrics-server]", "2: addons: is not supported with 'provider: ", ""),
         (f"{EXISTING}\nnetwork: {{nameservers: [1.1.1.1]}}", "2: network.nameservers: is not supported", ""),
@@ -263,12 +212,6 @@ def test_refusals_name_the_line_and_the_key(text: str, brief: str, fix: str) -> 
 
 def test_bad_name_is_one_error_although_domain_follows_from_it() -> None:
     assert refusal("name: A\n").details == "  1 | name: A"
-
-
-def test_all_errors_are_reported_together() -> None:
-    error = refusal("registry: {port: 443}\ncerts:\n  secrets:\n  - secret: a\n    hosts: [x.test, y.test]\n")
-    places = [line.split(": ")[1] for line in str(error).splitlines() if line.startswith("sandbox.yaml:")]
-    assert places == ["registry.port", "certs.secrets[0].hosts[0]", "certs.secrets[0].hosts[1]"]
 
 
 def described(schema: dict[str, Any], definitions: dict[str, Any]) -> bool:

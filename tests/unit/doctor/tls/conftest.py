@@ -20,7 +20,6 @@ from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
 from sandbox.doctor.check import DoctorContext
 from sandbox.doctor.tls.tls_context import RequestTrace
-from tests.support import api_server
 from tests.support.api_server import ApiServer
 from tests.support.tls import presenting
 
@@ -50,17 +49,6 @@ def trace(context: DoctorContext) -> RequestTrace:
     port = context.spec.edge.ports[0]
     routes.save(context.home.edge, Route("demo", DOMAIN, context.names.node, (("127.0.0.1", port),), 1.0))
     return RequestTrace(context, HOST, None, False)
-
-
-@pytest.fixture
-def cluster(trace: RequestTrace) -> Iterator[ApiServer]:
-    """The sandbox's cluster, without objects."""
-    with api_server.serving() as server:
-        kinds = {"Ingress": ("ingresses", True), "IngressClass": ("ingressclasses", False)}
-        server.kinds["/apis/networking.k8s.io/v1"] = kinds
-        trace.names.folder.mkdir(parents=True, exist_ok=True)
-        api_server.kubeconfig(trace.names.kubeconfig, server.server_address[1])
-        yield server
 
 
 @pytest.fixture

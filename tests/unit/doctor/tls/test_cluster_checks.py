@@ -38,7 +38,7 @@ def endpoints(server: ApiServer, *ready: bool) -> None:
     }
 
 
-def test_a_host_without_a_rule(trace: RequestTrace, cluster: ApiServer) -> None:
+def test_a_host_without_a_rule(trace: RequestTrace, server: ApiServer) -> None:
     found = cluster_checks.rule(trace)
     assert found.status is Status.ERROR and "kubectl --context sandbox-demo create ingress" in found.fix
     assert cluster_checks.rule(asking(trace, DOMAIN)).status is Status.WARN
@@ -65,13 +65,13 @@ def test_host_of_edge_tls_needs_no_rule(trace: RequestTrace) -> None:
     assert cluster_checks.answer(trace).status is Status.SKIPPED
 
 
-def test_a_rule_of_another_controller(trace: RequestTrace, cluster: ApiServer) -> None:
-    ingress(cluster, trace.host, ingressClassName="kong")
+def test_a_rule_of_another_controller(trace: RequestTrace, server: ApiServer) -> None:
+    ingress(server, trace.host, ingressClassName="kong")
     found = cluster_checks.rule(trace)
     wrong = "Ingress web/app has the class kong, which the sandbox's controller does not serve"
     assert (found.status, found.evidence) == (Status.ERROR, wrong)
     kong = {"metadata": {"name": "kong"}, "spec": {"controller": "kong/x"}}
-    cluster.objects["/apis/networking.k8s.io/v1/ingressclasses/kong"] = kong
+    server.objects["/apis/networking.k8s.io/v1/ingressclasses/kong"] = kong
     assert cluster_checks.rule(replace(trace)).evidence == wrong
     kong["spec"] = {"controller": controller.SERVED_BY}
     found = cluster_checks.rule(replace(trace))
@@ -82,39 +82,39 @@ def test_a_rule_of_another_controller(trace: RequestTrace, cluster: ApiServer) -
     ("controller", "served"), [(Ingress(), "sandbox"), (Ingress(controller="none", class_name="kong"), "kong")]
 )
 def test_advised_class_is_one_that_is_served(
-    trace: RequestTrace, cluster: ApiServer, controller: Ingress, served: str
+    trace: RequestTrace, server: ApiServer, controller: Ingress, served: str
 ) -> None:
     existing = Cluster(provider="existing", context="team", namespace="web")
     saved_spec.save(trace.names, ResolvedSpec(name="demo", cluster=existing, ingress=controller))
     assert f" -n web create ingress NAME --class {served} --rule" in cluster_checks.rule(replace(trace)).fix
-    ingress(cluster, trace.host, within="web", ingressClassName="nginx")
+    ingress(server, trace.host, within="web", ingressClassName="nginx")
     found = cluster_checks.rule(replace(trace))
     assert found.evidence.endswith(f"has the class nginx, and the sandbox serves {served}")
     assert f'"ingressClassName": "{served}"' in found.fix
-    ingress(cluster, trace.host, within="web", ingressClassName=served)
+    ingress(server, trace.host, within="web", ingressClassName=served)
     assert cluster_checks.rule(replace(trace)).status is Status.OK
 
 
-def test_missing_secret_is_a_warning_that_names_the_ingress_to_edit(trace: RequestTrace, cluster: ApiServer) -> None:
-    ingress(cluster, trace.host, tls=[{"hosts": [trace.host], "secretName": "lost"}])
+def test_missing_secret_is_a_warning_that_names_the_ingress_to_edit(trace: RequestTrace, server: ApiServer) -> None:
+    ingress(server, trace.host, tls=[{"hosts": [trace.host], "secretName": "lost"}])
     found = cluster_checks.rule(trace)
     assert found.status is Status.WARN and "the Secret web/lost is missing" in found.evidence
     assert found.fix.endswith("-n web edit ingress app")
 
 
-def test_service_without_a_ready_pod_is_an_error(trace: RequestTrace, cluster: ApiServer) -> None:
-    ingress(cluster, trace.host)
+def test_service_without_a_ready_pod_is_an_error(trace: RequestTrace, server: ApiServer) -> None:
+    ingress(server, trace.host)
     assert cluster_checks.endpoints(trace).evidence == "Ingress web/app: there is no Service web/app"
-    service(cluster)
+    service(server)
     assert cluster_checks.endpoints(trace).evidence.endswith("no pod has the labels app=web")
-    endpoints(cluster, False)
+    endpoints(server, False)
     waiting = {"containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}}], "phase": "Pending"}
     pod = {"metadata": {"name": "web-1", "labels": {"app": "web"}}, "status": waiting}
-    cluster.objects[f"{WEB}/pods/web-1"] = pod
-    cluster.objects[f"{WEB}/pods/other"] = {"metadata": {"name": "other-1"}, "status": waiting}
+    server.objects[f"{WEB}/pods/web-1"] = pod
+    server.objects[f"{WEB}/pods/other"] = {"metadata": {"name": "other-1"}, "status": waiting}
     found = cluster_checks.endpoints(trace)
     assert found.status is Status.ERROR and found.evidence.endswith("web-1 ImagePullBackOff")
-    endpoints(cluster, True, False, True)
+    endpoints(server, True, False, True)
     found = cluster_checks.endpoints(trace)
     assert (found.status, found.evidence) == (Status.OK, "every Service has a ready pod")
 

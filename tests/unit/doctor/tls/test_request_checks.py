@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.x509.oid import NameOID
 
 from sandbox.components.certificates import pem
@@ -28,7 +27,7 @@ from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.engine import Bind, ContainerSpec, labelled
 from sandbox.names import EDGE, LABEL
 from tests.support.fakes import NETWORK, FakeEngine
-from tests.support.tls import make_pki, presenting, rogue_leaf
+from tests.support.tls import certificate, make_pki, presenting, rogue_leaf
 from tests.unit.doctor.conftest import IMAGE
 from tests.unit.doctor.tls.conftest import DOMAIN, HOST, Serve, asking
 
@@ -117,15 +116,6 @@ def test_service_of_edge_tls_is_asked_by_its_protocol(trace: RequestTrace, defau
     assert found.status is Status.OK and found.evidence.endswith("postgresql")
 
 
-def test_default_certificate_is_for_the_domain_and_its_age_is_shown(
-    trace: RequestTrace, serve: Serve, default: KeyPair
-) -> None:
-    with serve(default):
-        found = request_checks.certificate(trace)
-        assert request_checks.handshake(trace).evidence.startswith("TLSv1.3")
-    assert found.status is Status.OK and f"*.{DOMAIN}" in found.evidence and "89 days left" in found.evidence
-
-
 def test_a_certificate_for_other_hosts(trace: RequestTrace, serve: Serve, default: KeyPair) -> None:
     deep = asking(trace, f"a.b.{DOMAIN}")
     with serve(default):
@@ -144,12 +134,10 @@ def test_expired_and_not_yet_valid_are_reported(trace: RequestTrace, serve: Serv
 
 
 def test_certificate_of_another_issuer_is_named(trace: RequestTrace, serve: Serve) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = generate_private_key(SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Acme")])
-    start, end = trace.context.now - timedelta(days=1), trace.context.now + timedelta(days=9)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, start, end)
-    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
-    with serve(KeyPair(pem.dump_key(key), pem.dump_certificate(builder.sign(key, SHA256())))):
+    leaf = certificate(name, key, (x509.SubjectAlternativeName([x509.DNSName(HOST)]), False))
+    with serve(KeyPair(pem.dump_key(key), pem.dump_certificate(leaf))):
         assert request_checks.certificate(trace).evidence.endswith("; by CN=Acme")
         finding = request_checks.trusted(trace)
         assert finding.status is Status.WARN and finding.fix == request_checks.ANOTHER_ISSUER
@@ -173,6 +161,9 @@ def test_root_in_the_trust_store_makes_the_certificate_trusted(
     trace: RequestTrace, serve: Serve, default: KeyPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serve(default):
+        found = request_checks.certificate(trace)
+        assert request_checks.handshake(trace).evidence.startswith("TLSv1.3")
+        assert found.status is Status.OK and f"*.{DOMAIN}" in found.evidence and "89 days left" in found.evidence
         assert "unable to get local issuer certificate" in request_checks.trusted(trace).evidence
         monkeypatch.setenv("SSL_CERT_FILE", str(trace.names.root_certificate))
         assert request_checks.trusted(trace).status is Status.OK

@@ -20,11 +20,8 @@ from tests.unit.doctor.tls.conftest import DOMAIN, HOST, ingress
     ("text", "host", "port"),
     [
         ("App.Demo.test", "app.demo.test", None),
-        ("app.demo.test:8443", "app.demo.test", 8443),
         ("https://app.demo.test:8443/path?a=b:c", "app.demo.test", 8443),
-        ("http://app.demo.test", "app.demo.test", None),
         ("HTTPS://app.demo.test?next=https://b.test:1/", "app.demo.test", None),
-        ("127.0.0.1:443", "127.0.0.1", 443),
     ],
 )
 def test_target_is_parsed(text: str, host: str, port: int | None) -> None:
@@ -51,9 +48,7 @@ def route(name: str, domain: str, since: float) -> Route:
     ("host", "name"),
     [
         ("a.test", "a"),
-        ("x.a.test", "a"),
         ("x.b.a.test", "b"),
-        ("b.a.test", "b"),
         ("api.example.test", "a"),
         ("db.b.a.test", "a"),
         ("x.a.10.0.0.1.nip.io", "a"),
@@ -79,17 +74,17 @@ def names(trace: RequestTrace, host: str = HOST) -> list[str]:
     return [ingress["metadata"]["name"] for ingress in replace(trace, host=host).ingresses]
 
 
-def test_an_exact_host_goes_before_a_wildcard_and_that_before_any(trace: RequestTrace, cluster: ApiServer) -> None:
-    ingress(cluster, name="any")
+def test_an_exact_host_goes_before_a_wildcard_and_that_before_any(trace: RequestTrace, server: ApiServer) -> None:
+    ingress(server, name="any")
     assert names(trace) == ["any"]
-    ingress(cluster, f"*.{DOMAIN}", name="all")
+    ingress(server, f"*.{DOMAIN}", name="all")
     assert names(trace) == ["all"] and names(trace, f"a.b.{DOMAIN}") == ["any"]
-    ingress(cluster, HOST, "other.test", name="one")
+    ingress(server, HOST, "other.test", name="one")
     assert names(trace) == ["one"]
 
 
-def test_routes_of_the_gateway_api_name_hosts_too(trace: RequestTrace, cluster: ApiServer) -> None:
-    cluster.kinds["/apis/gateway.networking.k8s.io/v1"] = {"HTTPRoute": ("httproutes", True)}
+def test_routes_of_the_gateway_api_name_hosts_too(trace: RequestTrace, server: ApiServer) -> None:
+    server.kinds["/apis/gateway.networking.k8s.io/v1"] = {"HTTPRoute": ("httproutes", True)}
     metadata = {"name": "r", "namespace": "web"}
     accepted = {"type": "Accepted", "status": "True"}
     found = {
@@ -97,7 +92,7 @@ def test_routes_of_the_gateway_api_name_hosts_too(trace: RequestTrace, cluster: 
         "spec": {"hostnames": [f"*.{DOMAIN}"]},
         "status": {"parents": [{"conditions": [accepted]}]},
     }
-    cluster.objects["/apis/gateway.networking.k8s.io/v1/httproutes/r"] = found
+    server.objects["/apis/gateway.networking.k8s.io/v1/httproutes/r"] = found
     assert names(trace) == names(trace, f"a.b.{DOMAIN}") == ["r"]
     assert cluster_checks.rule(trace).evidence == "HTTPRoute web/r"
     assert cluster_checks.endpoints(trace).status is Status.SKIPPED
