@@ -14,6 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sandbox.images.images_yaml import FromDaemon
+from sandbox.oci.reference import parse_target
+
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -84,6 +87,11 @@ class TestImage:
     def descriptor(self, **more: Any) -> dict[str, Any]:
         return {"mediaType": OCI_MANIFEST, "digest": digest_of(self.manifest), "size": len(self.manifest), **more}
 
+    def on(self, platform: str) -> dict[str, Any]:
+        """The descriptor of the image for a platform such as `linux/arm/v7`."""
+        names = ("os", "architecture", "variant")
+        return self.descriptor(platform=dict(zip(names, platform.split("/"), strict=False)))
+
     @property
     def files(self) -> dict[str, bytes]:
         return {digest_of(data): data for data in (*self.blobs, self.config, self.manifest)}
@@ -92,6 +100,11 @@ class TestImage:
 def index(*descriptors: dict[str, Any]) -> bytes:
     """An index, as a blob or as an `index.json`."""
     return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": list(descriptors)}).encode()
+
+
+def descriptor_of(top: bytes) -> dict[str, Any]:
+    """The descriptor of an index."""
+    return {"mediaType": OCI_INDEX, "digest": digest_of(top), "size": len(top)}
 
 
 def write_layout(folder: Path, top: bytes, blobs: Mapping[str, bytes]) -> Path:
@@ -103,6 +116,12 @@ def write_layout(folder: Path, top: bytes, blobs: Mapping[str, bytes]) -> Path:
     (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
     (folder / "index.json").write_bytes(top)
     return folder
+
+
+def write_index(folder: Path, top: bytes, *images: TestImage) -> Path:
+    """An OCI layout folder with the index `top`, listed by its index.json, and these images."""
+    blobs = {digest: data for image in images for digest, data in image.files.items()}
+    return write_layout(folder, index(descriptor_of(top)), {**blobs, digest_of(top): top})
 
 
 def old_save(images: Mapping[str, TestImage]) -> bytes:
@@ -146,6 +165,11 @@ def new_save(images: Mapping[str, TestImage], *, without: Sequence[str] = ()) ->
 
 def place(digest: str) -> str:
     return f"blobs/{digest.replace(':', '/')}"
+
+
+def from_engine(name: str, image: str | None = None) -> FromDaemon:
+    """The entry that pushes an engine's image, by default the one with the same name, as `name`."""
+    return FromDaemon(parse_target(name), image or name)
 
 
 @dataclass

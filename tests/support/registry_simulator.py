@@ -12,13 +12,14 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http.server import ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support import http_server
-from tests.support.images import OCI_MANIFEST, TestImage, digest_of
+from tests.support.images import OCI_INDEX, OCI_MANIFEST, TestImage, digest_of
 from tests.support.token_server import TokenServer
 
 _NAME = r"[a-z0-9]+(?:[._/-][a-z0-9]+)*"
@@ -133,6 +134,14 @@ class Simulator:
         for name in (tag, digest):
             self.manifests[repository, name] = (OCI_MANIFEST, digest)
         return digest
+
+    def publish_index(self, top: bytes, images: Sequence[TestImage], repository: str, tag: str) -> None:
+        """Have the tag stand for an index of the images."""
+        for image in images:
+            self.publish(image, repository, digest_of(image.manifest))
+        self.content[digest_of(top)] = top
+        for name in (tag, digest_of(top)):
+            self.manifests[repository, name] = (OCI_INDEX, digest_of(top))
 
     def manifest(self, repository: str, reference: str) -> Any:
         return json.loads(self.content[self.manifests[repository, reference][1]])

@@ -7,34 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromLayout
+from sandbox.images.images_yaml import Entry, FromBuild, FromLayout
 from sandbox.images.progress import Action, Result
 from sandbox.images.push import PushFailed, push
 from sandbox.oci.manifest import Compression
 from sandbox.oci.reference import parse_target
 from tests.support.engine_folder import ContainerdEngine, ReadableEngine
-from tests.support.images import FakeEngine, TestImage, index, layer, write_layout
+from tests.support.images import FakeEngine, TestImage, from_engine, index, layer, write_layout
 from tests.support.registry_simulator import Simulator
 
 BASE, TOP, OTHER = layer(1, 30_000), layer(2, 9_000), layer(3, 500)
 APP, TOOL = TestImage((BASE, TOP), "app"), TestImage((BASE, OTHER), "tool")
 
 
-def layouts(folder: Path) -> list[Entry]:
-    for name, image in (("app", APP), ("tool", TOOL)):
-        write_layout(folder / name, index(image.descriptor()), image.files)
-    return [
-        FromLayout(parse_target("app:1"), folder / "app"),
-        FromLayout(parse_target("tool:1"), folder / "tool"),
-        FromLayout(parse_target("copy:1"), folder / "app"),
-        FromLayout(parse_target("absent:1"), folder / "absent"),
-    ]
-
-
-Planned = list[tuple[str, Action, int, int, str]]
-
-
-def planned(results: Sequence[Result]) -> Planned:
+def planned(results: Sequence[Result]) -> list[tuple[str, Action, int, int, str]]:
     return [(one.target, one.action, one.blobs, one.size, one.digest) for one in results]
 
 
@@ -43,7 +29,10 @@ def untouched(registry: Simulator) -> bool:
 
 
 def test_dry_run_predicts_the_push(registry: Simulator, tmp_path: Path) -> None:
-    entries = layouts(tmp_path)
+    for name, image in (("app", APP), ("tool", TOOL)):
+        write_layout(tmp_path / name, index(image.descriptor()), image.files)
+    sources = {"app:1": "app", "tool:1": "tool", "copy:1": "app", "absent:1": "absent"}
+    entries = [FromLayout(parse_target(name), tmp_path / folder) for name, folder in sources.items()]
     with pytest.raises(PushFailed) as caught:
         push(entries, registry.url, dry=True)
     before = planned(caught.value.results)
@@ -64,10 +53,10 @@ def test_dry_run_predicts_the_push(registry: Simulator, tmp_path: Path) -> None:
 def test_the_engine_neither_saves_nor_builds(registry: Simulator, tmp_path: Path, kind: Compression) -> None:
     engine = FakeEngine({"app": APP, "tool": TOOL})
     entries: list[Entry] = [
-        FromDaemon(parse_target("app:1"), "app"),
-        FromDaemon(parse_target("tool:1"), "tool"),
+        from_engine("app:1", "app"),
+        from_engine("tool:1", "tool"),
         FromBuild(parse_target("built:1"), tmp_path),
-        FromDaemon(parse_target("absent:1"), "absent"),
+        from_engine("absent:1"),
     ]
     with pytest.raises(PushFailed) as caught:
         push(entries, registry.url, engine, compression=kind, dry=True)
@@ -86,7 +75,7 @@ def test_sizes_are_exact_where_folders_can_be_read(
     registry: Simulator, tmp_path: Path, kind: type[ReadableEngine | ContainerdEngine]
 ) -> None:
     engine = kind({"app": APP, "tool": TOOL}, containerd=kind is ContainerdEngine, folder=tmp_path)
-    entries = [FromDaemon(parse_target(f"{name}:1"), name) for name in ("app", "tool")]
+    entries = [from_engine(f"{name}:1", name) for name in ("app", "tool")]
     before = planned(push(entries, registry.url, engine, dry=True))
     assert len(before) == 2 and untouched(registry)
     assert planned(push(entries, registry.url, engine)) == before

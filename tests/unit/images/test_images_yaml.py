@@ -79,8 +79,6 @@ def test_image_keeps_path_and_tag_unless_as_is_given(tmp_path: Path, image: str,
         ("- {from: daemon, image: a, args: {A: b}}", "no meaning with `from: daemon`"),
         ("- {image: a, sync: [{paths: {src: /src}}]}", "no meaning with `from: registry`"),
         ("- {from: build, context: ., as: a, sync: [{paths: {/src: /app}}]}", "is not a path in the context"),
-        ("- {from: build, context: ., as: a, sync: [{paths: {../x: /app}}]}", "is not a path in the context"),
-        ("- {from: build, context: ., as: a, sync: [{paths: {src: app}}]}", "is not a place in a container"),
         ("- {from: build, context: ., as: a, sync: [{paths: {src: /}}]}", "is not a place in a container"),
         ("- {from: build, context: ., as: a, sync: [{paths: {}}]}", "at least one"),
         (
@@ -104,23 +102,9 @@ def test_mistakes_name_the_file_and_the_line(tmp_path: Path, line: str, said: st
     assert "images.yaml:3" in text
 
 
-def test_two_images_cannot_have_one_name(tmp_path: Path) -> None:
-    with pytest.raises(UsageError) as caught:
-        load(write(tmp_path, "- busybox", "- {from: daemon, image: busybox}"))
-    assert "images.yaml:3: images[1]: two images would become busybox:latest" in caught.value.brief
-
-
-def test_the_schema_knows_both_forms_and_what_each_source_needs() -> None:
-    content = schema()
-    assert content["$schema"].endswith("2020-12/schema")
-    kinds = [one.get("type") or one.get("$ref") for one in content["properties"]["images"]["items"]["anyOf"]]
-    assert kinds == ["string", "#/$defs/Item"]
-    item = content["$defs"]["Item"]
-    assert set(item["properties"]) == {
-        *("from", "image", "path", "context", "as", "platforms", "for"),
-        *("dockerfile", "args", "target", "secrets", "ssh", "cache_from", "cache_to", "sync"),
-    }
-    needs = {rule["if"]["properties"]["from"]["const"]: rule["then"]["required"] for rule in item["allOf"]}
+def test_schema_requires_what_each_source_needs() -> None:
+    rules = schema()["$defs"]["Item"]["allOf"]
+    needs = {rule["if"]["properties"]["from"]["const"]: rule["then"]["required"] for rule in rules}
     assert needs == {
         "registry": ["image"],
         "daemon": ["image"],
@@ -128,9 +112,12 @@ def test_the_schema_knows_both_forms_and_what_each_source_needs() -> None:
         "layout": ["path"],
         "build": ["context"],
     }
-    assert item["additionalProperties"] is False
-    forms = item["properties"]["args"]["anyOf"]
-    assert [form["type"] for form in forms] == ["object", "array"] and forms[1]["items"]["pattern"] == "="
+
+
+def test_two_images_cannot_have_one_name(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(write(tmp_path, "- busybox", "- {from: daemon, image: busybox}"))
+    assert "images.yaml:3: images[1]: two images would become busybox:latest" in caught.value.brief
 
 
 @pytest.mark.parametrize(

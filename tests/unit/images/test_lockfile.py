@@ -12,44 +12,18 @@ from sandbox.config.loader import parse
 from sandbox.errors import UsageError
 from sandbox.images import lockfile
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
-from sandbox.images.lockfile import Drift, Lock, Locked, LockFile
+from sandbox.images.lockfile import Drift, Lock, LockFile
 from sandbox.images.progress import Action, Result
 from sandbox.images.push import push
 from sandbox.oci import reference
 from sandbox.oci.manifest import Compression
 from sandbox.oci.reference import parse_target as target
-from tests.support.images import FakeEngine, TestImage, digest_of, index, layer
+from tests.support.images import FakeEngine, TestImage, digest_of, from_engine, index, layer
 from tests.support.registry_simulator import Simulator
 
 APP, OTHER = TestImage((layer(1), layer(2)), "app"), TestImage((layer(1), layer(3)), "other")
 FOLDER = Path("/project")
 REST = (Action.SKIPPED, 0, 0.0)
-
-digests = st.binary(max_size=4).map(digest_of)
-words = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30)
-locked = st.builds(
-    lambda name, origin, platforms, source, digest: Locked.model_validate(
-        {"target": name, "from": origin, "platforms": platforms, "source": source, "digest": digest}
-    ),
-    words,
-    words,
-    st.lists(st.sampled_from(["linux/amd64", "linux/arm64"]), unique=True),
-    digests,
-    digests,
-)
-locks = st.builds(
-    lockfile.lock_of, st.lists(locked, max_size=5, unique_by=lambda one: one.target), st.sampled_from(Compression)
-)
-
-
-@given(locks)
-def test_lock_is_read_back_as_written(made: Lock) -> None:
-    text = lockfile.dump(made)
-    read = parse(text, Lock, origin="images.lock.yaml")
-    assert read == made
-    assert lockfile.dump(read) == text
-    assert lockfile.changes(made, read) == ()
-
 
 names = st.sampled_from(["app:dev", "team/tool:1.2", "base"])
 paths = st.sampled_from(["a.tar", "build/b.tar", "/elsewhere/c"]).map(lambda path: FOLDER / path)
@@ -77,7 +51,9 @@ def test_a_lock_of_what_was_pushed_promises_just_that(manifest: list[Entry]) -> 
         for one in manifest
     ]
     made = of(*manifest).renewed(results, None, Compression.RAW)
-    promised = of(*manifest).promises(parse(lockfile.dump(made), Lock, origin="lock"))
+    read = parse(lockfile.dump(made), Lock, origin="lock")
+    assert (read, lockfile.changes(made, read)) == (made, ())
+    promised = of(*manifest).promises(read)
     assert {t: p.digest for t, p in promised.items()} == {target(r.target): r.digest for r in results}
     assert of(*manifest).renewed(results, made, Compression.RAW) == made
     pinned = of(*manifest).pinned(made)
@@ -88,11 +64,11 @@ def test_a_lock_of_what_was_pushed_promises_just_that(manifest: list[Entry]) -> 
 
 
 def test_entries_that_differ_from_the_lock_are_drift() -> None:
-    app, tool, new = (FromDaemon(target(f"{name}:1"), name) for name in ("app", "tool", "new"))
+    app, tool, new = (from_engine(f"{name}:1", name) for name in ("app", "tool", "new"))
     lock = of(app, tool).renewed([result("app:1"), result("tool:1")], None, Compression.RAW)
     assert of(app, tool).promises(lock).keys() == {app.target, tool.target}
     with pytest.raises(Drift) as caught:
-        of(FromDaemon(app.target, "other"), new).promises(lock)
+        of(from_engine("app:1", "other"), new).promises(lock)
     assert "app:1: the lock says daemon app, the manifest says daemon other" in caught.value.details
     assert "new:1: the lock does not have it" in caught.value.details
     assert "tool:1: the lock has it, the manifest does not" in caught.value.details
@@ -103,10 +79,10 @@ def result(name: str) -> Result:
 
 
 def test_an_image_that_failed_keeps_what_was_locked() -> None:
-    manifest = [FromDaemon(target("app:1"), "app"), FromDaemon(target("tool:1"), "tool")]
+    manifest = [from_engine("app:1", "app"), from_engine("tool:1", "tool")]
     before = of(*manifest).renewed([result("app:1"), result("tool:1")], None, Compression.RAW)
     assert of(*manifest).renewed([result("app:1")], before, Compression.RAW) == before
-    moved = [manifest[0], FromDaemon(target("tool:1"), "tool:2")]
+    moved = [manifest[0], from_engine("tool:1", "tool:2")]
     after = of(*moved).renewed([result("app:1")], before, Compression.RAW)
     assert [one.target for one in after.images] == ["app:1"]
     assert lockfile.changes(before, after) == ("tool:1 removed",)
@@ -124,36 +100,19 @@ def test_a_lock_that_is_damaged_names_file_line_and_key(tmp_path: Path) -> None:
     assert "delete it and push again" in caught.value.fix
 
 
-def publish(upstream: Simulator, tag: str, top: bytes, *images: TestImage) -> None:
-    """Have the other registry name an index of `images`."""
-    for image in images:
-        upstream.content |= image.files
-        upstream.links |= {("org/app", digest) for digest in image.files}
-        name = digest_of(image.manifest)
-        upstream.manifests["org/app", name] = ("application/vnd.oci.image.manifest.v1+json", name)
-    upstream.content[digest_of(top)] = top
-    for name in (tag, digest_of(top)):
-        upstream.manifests["org/app", name] = ("application/vnd.oci.image.index.v1+json", digest_of(top))
-
-
-def on(platform: str, image: TestImage) -> dict[str, object]:
-    system, architecture = platform.split("/")
-    return image.descriptor(platform={"os": system, "architecture": architecture})
-
-
 def test_moved_tag_is_pulled_at_locked_digest_and_platform(
     registry: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sandbox.images.push.host_platform", lambda: "linux/amd64")
     with Simulator() as upstream:
-        old = index(on("linux/amd64", APP), on("linux/arm64", OTHER))
-        publish(upstream, "1", old, APP, OTHER)
+        old = index(APP.on("linux/amd64"), OTHER.on("linux/arm64"))
+        upstream.publish_index(old, (APP, OTHER), "org/app", "1")
         host = upstream.url.removeprefix("http://")
         manifest = [FromRegistry(target("app:1"), reference.parse(f"{host}/org/app:1"))]
         first = push(manifest, registry.url)
         made = of(*manifest).renewed(first, None, Compression.RAW)
         assert (made.images[0].source, made.images[0].digest) == (digest_of(old), digest_of(APP.manifest))
-        publish(upstream, "1", index(on("linux/amd64", OTHER)), OTHER)
+        upstream.publish_index(index(OTHER.on("linux/amd64")), (OTHER,), "org/app", "1")
         pinned = of(*manifest).pinned(made)
         with monkeypatch.context() as other:
             other.setattr("sandbox.images.push.host_platform", lambda: "linux/arm64")
@@ -166,7 +125,7 @@ def test_moved_tag_is_pulled_at_locked_digest_and_platform(
 def test_tag_is_copied_whole_where_no_platform_is_named(registry: Simulator) -> None:
     with Simulator() as upstream:
         whole = index(APP.descriptor(), OTHER.descriptor())
-        publish(upstream, "1", whole, APP, OTHER)
+        upstream.publish_index(whole, (APP, OTHER), "org/app", "1")
         host = upstream.url.removeprefix("http://")
         (result,) = push([FromRegistry(target("app:1"), reference.parse(f"{host}/org/app:1"))], registry.url)
     assert result.digest == digest_of(whole)
@@ -174,7 +133,7 @@ def test_tag_is_copied_whole_where_no_platform_is_named(registry: Simulator) -> 
 
 @pytest.mark.parametrize("containerd", [True, False])
 def test_image_other_than_locked_is_refused_before_any_push(registry: Simulator, containerd: bool) -> None:
-    manifest = [FromDaemon(target(f"{name}:1"), name) for name in ("app", "tool")]
+    manifest = [from_engine(f"{name}:1", name) for name in ("app", "tool")]
     images = {"app": APP, "tool": OTHER}
     first = push(manifest, registry.url, FakeEngine(images, containerd=containerd))
     made = of(*manifest).renewed(first, None, Compression.RAW)
@@ -192,7 +151,7 @@ def test_image_other_than_locked_is_refused_before_any_push(registry: Simulator,
 
 
 def test_image_with_other_bytes_than_locked_is_refused_before_any_push(registry: Simulator) -> None:
-    manifest = [FromDaemon(target("app:1"), "app")]
+    manifest = [from_engine("app:1", "app")]
     made = of(*manifest).renewed(push(manifest, registry.url, FakeEngine({"app": APP})), None, Compression.RAW)
     promised = of(*manifest).promises(made)
     registry.forget()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 import zstandard
 
 from sandbox.errors import SandboxError
-from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
+from sandbox.images.images_yaml import Entry, FromArchive, FromLayout, FromRegistry
 from sandbox.images.progress import Action, Observer, Result
 from sandbox.images.push import PushFailed, push
 from sandbox.oci import reference
@@ -23,6 +22,7 @@ from tests.support.images import (
     FakeEngine,
     TestImage,
     digest_of,
+    from_engine,
     index,
     layer,
     new_save,
@@ -30,16 +30,13 @@ from tests.support.images import (
     tar,
     write_layout,
 )
+from tests.support.odd_layers import with_record
 from tests.support.registry_simulator import Fault, Simulator
 
 BASE, MIDDLE, TOP, OTHER = layer(1, 30_000), layer(2, 20_000), layer(3, 10_000), layer(4, 500)
 APP = TestImage((BASE, MIDDLE, TOP), "app")
 TOOL = TestImage((BASE, MIDDLE, OTHER), "tool")
 UNIQUE = sum(map(len, (BASE, MIDDLE, TOP, OTHER, APP.config, TOOL.config)))
-
-
-def entry(name: str, image: str | None = None) -> FromDaemon:
-    return FromDaemon(parse_target(name), image or name)
 
 
 def holds(registry: Simulator, repository: str, tag: str, image: TestImage) -> bool:
@@ -69,7 +66,7 @@ SOURCES: dict[str, Callable[[Path], Entry]] = {
     "archive-new": archive(new_save),
     "archive-gzipped": archive(lambda images: gzip.compress(new_save(images), 1)),
     "archive-zstd": archive(lambda images: zstandard.compress(new_save(images))),
-    "daemon": lambda _: entry("app:dev"),
+    "daemon": lambda _: from_engine("app:dev"),
 }
 
 
@@ -98,7 +95,7 @@ def test_an_image_arrives_whole_and_the_second_push_does_nothing(
 def test_image_has_one_digest_for_every_docker_source(registry: Simulator, tmp_path: Path, source: str) -> None:
     results = [
         push([wanted], registry.url, FakeEngine({"app:dev": APP}, old=old))[0].digest
-        for wanted in (SOURCES[source](tmp_path), entry("app:other", "app:dev"))
+        for wanted in (SOURCES[source](tmp_path), from_engine("app:other", "app:dev"))
         for old in (False, True)
     ]
     assert len(set(results)) == 1
@@ -107,7 +104,7 @@ def test_image_has_one_digest_for_every_docker_source(registry: Simulator, tmp_p
 @pytest.mark.parametrize("old", [True, False])
 def test_layers_shared_by_images_cross_once(registry: Simulator, old: bool) -> None:
     engine = FakeEngine({"app:dev": APP, "tool:1": TOOL, "again": APP}, old=old)
-    entries = [entry("app:dev"), entry("team/tool:1", "tool:1"), entry("copy:latest", "again")]
+    entries = [from_engine("app:dev"), from_engine("team/tool:1", "tool:1"), from_engine("copy:latest", "again")]
     results = push(entries, registry.url, engine)
     assert holds(registry, "app", "dev", APP)
     assert holds(registry, "team/tool", "1", TOOL)
@@ -119,22 +116,16 @@ def test_layers_shared_by_images_cross_once(registry: Simulator, old: bool) -> N
 
 
 @pytest.mark.parametrize("old", [True, False])
-def test_only_missing_blobs_are_uploaded(registry: Simulator, old: bool) -> None:
+def test_only_missing_blobs_are_uploaded_and_none_for_a_new_tag(registry: Simulator, old: bool) -> None:
     engine = FakeEngine({"app:dev": APP, "tool:1": TOOL}, old=old)
-    push([entry("app:dev")], registry.url, engine)
+    push([from_engine("app:dev")], registry.url, engine)
     registry.forget()
-    (result,) = push([entry("app:tool", "tool:1")], registry.url, engine)
+    (result,) = push([from_engine("app:tool", "tool:1")], registry.url, engine)
     assert holds(registry, "app", "tool", TOOL)
     assert result.size == len(OTHER) + len(TOOL.config)
     assert registry.count("PUT", "/blobs/") == 2
-
-
-def test_a_new_tag_of_an_image_that_is_there_sends_nothing(registry: Simulator) -> None:
-    engine = FakeEngine({"app:dev": APP})
-    push([entry("app:dev")], registry.url, engine)
-    registry.forget()
-    (result,) = push([entry("app:next", "app:dev")], registry.url, engine)
-    assert (result.action, result.size, registry.received) == (Action.MOUNTED, 0, 0)
+    (tag,) = push([from_engine("app:next", "app:dev")], registry.url, engine)
+    assert (tag.action, tag.size) == (Action.MOUNTED, 0)
     assert holds(registry, "app", "next", APP)
 
 
@@ -142,10 +133,10 @@ def test_a_new_tag_of_an_image_that_is_there_sends_nothing(registry: Simulator) 
 def test_a_lost_blob_is_healed_by_the_next_push(registry: Simulator) -> None:
     """A blob is lost in the registry → the next push sends that blob."""
     engine = FakeEngine({"app:dev": APP})
-    push([entry("app:dev")], registry.url, engine)
+    push([from_engine("app:dev")], registry.url, engine)
     registry.links.remove(("app", digest_of(MIDDLE)))
     registry.forget()
-    (result,) = push([entry("app:dev")], registry.url, engine)
+    (result,) = push([from_engine("app:dev")], registry.url, engine)
     assert (result.action, registry.received) == (Action.UPLOADED, len(MIDDLE))
     assert holds(registry, "app", "dev", APP)
 
@@ -154,7 +145,7 @@ def test_a_lost_blob_is_healed_by_the_next_push(registry: Simulator) -> None:
 def test_an_engine_with_the_containerd_store_gives_its_own_bytes(registry: Simulator, compressed: bool) -> None:
     app, tool = (TestImage(one.layers, one.label, compressed) for one in (APP, TOOL))
     engine = FakeEngine({"app:dev": app, "tool:1": tool}, containerd=True)
-    entries = [entry("app:dev"), entry("tool:1")]
+    entries = [from_engine("app:dev"), from_engine("tool:1")]
     results = push(entries, registry.url, engine)
     assert [result.digest for result in results] == [digest_of(app.manifest), digest_of(tool.manifest)]
     assert holds(registry, "app", "dev", app)
@@ -176,10 +167,10 @@ class Modern(FakeEngine):
 
 def test_second_tag_in_containerd_store_needs_no_save(registry: Simulator) -> None:
     engine = Modern({"app:1": TestImage((BASE, TOP), "app", compressed=True)}, containerd=True)
-    push([entry("app:1")], registry.url, engine)
+    push([from_engine("app:1")], registry.url, engine)
     registry.forget()
     engine.saves.clear()
-    (result,) = push([entry("app:2", "app:1")], registry.url, engine)
+    (result,) = push([from_engine("app:2", "app:1")], registry.url, engine)
     assert (result.action, registry.received, engine.saves) == (Action.MOUNTED, 0, [])
 
 
@@ -190,7 +181,7 @@ def test_compressed_layers_are_searched_where_last_pushed(registry: Simulator) -
             "tool:1": TestImage((BASE, OTHER, own), "tool", compressed=True),
         }
 
-    entries = [entry("app:1"), entry("tool:1")]
+    entries = [from_engine("app:1"), from_engine("tool:1")]
     push(entries, registry.url, Modern(images(TOP), containerd=True))
     registry.forget()
     after = images(MIDDLE)
@@ -204,7 +195,7 @@ def test_an_incomplete_save_fails_loudly(registry: Simulator, containerd: bool, 
     missing = digest_of(MIDDLE if lost == "layer" else APP.config)
     engine = FakeEngine({"app:dev": APP, "fine": TestImage((OTHER,))}, containerd=containerd, without=[missing])
     with pytest.raises(PushFailed) as caught:
-        push([entry("app:dev"), entry("fine:1", "fine")], registry.url, engine)
+        push([from_engine("app:dev"), from_engine("fine:1", "fine")], registry.url, engine)
     assert missing.partition(":")[2] in caught.value.details
     assert "docker image rm app:dev" in caught.value.fix
     assert [result.target for result in caught.value.results] == ["fine:1"]
@@ -227,7 +218,7 @@ def test_image_that_cannot_be_saved_fails_alone(registry: Simulator, compression
     """The engine refuses a save of several images for one of them → only that one is not pushed."""
     images = {str(number): TestImage((layer(number),), str(number)) for number in range(6)}
     engine = Unable({**images, "bad": TestImage((OTHER,))})
-    entries = [entry("bad:1", "bad"), *(entry(f"image:{name}", name) for name in images)]
+    entries = [from_engine("bad:1", "bad"), *(from_engine(f"image:{name}", name) for name in images)]
     with pytest.raises(PushFailed) as caught:
         push(entries, registry.url, engine, compression=compression)
     assert {str(target): one.details for target, one in caught.value.failures.items()} == {
@@ -243,7 +234,7 @@ def test_registry_that_never_recovers_is_named_with_its_answer(registry: Simulat
     registry.faults = [Fault("PUT", "/blobs/uploads/", 507, times=999)]
     engine = FakeEngine({"app:dev": TestImage((BASE,))})
     with pytest.raises(PushFailed) as caught:
-        push([entry("app:dev")], registry.url, engine)
+        push([from_engine("app:dev")], registry.url, engine)
     assert "disk is full" in caught.value.details and "507" in caught.value.details
     assert registry.count("PUT", "/blobs/uploads/") == 2  # the layer and the configuration
     assert (registry.manifests, registry.uploads) == ({}, set())
@@ -263,7 +254,7 @@ def test_refused_images_fail_alone_after_one_save(registry: Simulator, method: s
     engine = FakeEngine({"app:dev": APP, "tool:dev": TOOL})
     registry.faults.append(Fault(method, f"/v2{path}", 403, times=1000))
     with pytest.raises(PushFailed) as caught:
-        push([entry("app:dev"), entry("tool:dev")], registry.url, engine)
+        push([from_engine("app:dev"), from_engine("tool:dev")], registry.url, engine)
     assert [str(target) for target in caught.value.failures] == ["app:dev", "tool:dev"][:failing]
     assert "HTTP status 403" in caught.value.details
     assert len(engine.saves) == 1
@@ -274,19 +265,9 @@ def test_refused_images_fail_alone_after_one_save(registry: Simulator, method: s
 def test_mounts_that_are_refused_become_copies(registry: Simulator) -> None:
     registry.refuse_mounts = True
     engine = FakeEngine({"app:dev": APP})
-    push([entry("app:dev"), entry("copy:1", "app:dev")], registry.url, engine)
+    push([from_engine("app:dev"), from_engine("copy:1", "app:dev")], registry.url, engine)
     assert holds(registry, "copy", "1", APP)
     assert not registry.uploads
-
-
-def test_an_image_that_is_built_is_pushed_under_its_name(registry: Simulator, tmp_path: Path) -> None:
-    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
-    engine = FakeEngine({})
-    built = FromBuild(parse_target("team/app:dev"), tmp_path, folder=tmp_path)
-    push([built], registry.url, engine)
-    assert engine.built == [(tmp_path, built.engine_name)]
-    assert holds(registry, "team/app", "dev", engine.images[built.engine_name])
-    assert re.fullmatch(r"sandbox\.dev/built/[a-z0-9-]+-[0-9a-f]{8}/team/app:dev", built.engine_name)
 
 
 def test_upstream_images_are_copied_by_platform_or_whole_digest(
@@ -294,19 +275,9 @@ def test_upstream_images_are_copied_by_platform_or_whole_digest(
 ) -> None:
     monkeypatch.setattr("sandbox.images.push.host_platform", lambda: "linux/amd64")
     arm, amd = TestImage((BASE,), "arm"), TestImage((BASE, TOP), "amd")
-    top = index(
-        arm.descriptor(platform={"os": "linux", "architecture": "arm64"}),
-        amd.descriptor(platform={"os": "linux", "architecture": "amd64"}),
-    )
+    top = index(arm.on("linux/arm64"), amd.on("linux/amd64"))
     with Simulator(token="t") as upstream:
-        for image in (arm, amd):
-            upstream.content |= image.files
-            upstream.links |= {("org/app", digest) for digest in image.files}
-            name = digest_of(image.manifest)
-            upstream.manifests["org/app", name] = ("application/vnd.oci.image.manifest.v1+json", name)
-        upstream.content[digest_of(top)] = top
-        for reference_name in ("1", digest_of(top)):
-            upstream.manifests["org/app", reference_name] = ("application/vnd.oci.image.index.v1+json", digest_of(top))
+        upstream.publish_index(top, (arm, amd), "org/app", "1")
         host = upstream.url.removeprefix("http://")
         by_tag = reference.parse(f"{host}/org/app:1")
         by_digest = reference.parse(f"{host}/org/app@{digest_of(top)}")
@@ -336,18 +307,12 @@ def test_bad_image_is_explained_and_the_others_are_pushed(registry: Simulator, t
     entries: list[Entry] = [
         FromLayout(parse_target("bad:1"), tmp_path / "bad"),
         FromArchive(parse_target("absent:1"), tmp_path / "absent.tar"),
-        entry("unknown:1"),
+        from_engine("unknown:1"),
         good,
     ]
     told: list[str] = []
 
     class Watch(Observer):
-        def planned(self, images: int, blobs: int, size: int) -> None:
-            assert (images, blobs, size) == (2, 6, UNIQUE)
-
-        def sent(self, size: int) -> None:
-            assert size > 0
-
         def finished(self, result: Result) -> None:
             told.append(result.target)
 
@@ -366,7 +331,7 @@ def test_bad_image_is_explained_and_the_others_are_pushed(registry: Simulator, t
 
 def test_an_unchanged_push_asks_for_each_tag_and_each_blob_once(registry: Simulator) -> None:
     engine = FakeEngine({"app:dev": APP, "tool:1": TOOL})
-    entries = [entry("app:dev"), entry("team/tool:1", "tool:1"), entry("copy:latest", "app:dev")]
+    entries = [from_engine("app:dev"), from_engine("team/tool:1", "tool:1"), from_engine("copy:latest", "app:dev")]
     push(entries, registry.url, engine)
     looked_up = [one.path for one in registry.requests if one.method == "HEAD" and "/blobs/" in one.path]
     assert sorted(looked_up) == sorted(set(looked_up))
@@ -396,17 +361,14 @@ BROKEN = {
     "no image": tar({"readme": b"hello"}),
     "cut short": old_save({"app:dev": APP})[:40_000],
     "manifest is no JSON": tar({"manifest.json": b"{"}),
-    "manifest lacks keys": tar({"manifest.json": b"[{}]"}),
-    "manifest nests without end": tar({"manifest.json": b"[" * 100_000}),
     "manifest has a number": tar({"manifest.json": b"[1]"}),
-    "tags are a number": tar({"manifest.json": b'[{"Config": "c", "Layers": [], "RepoTags": 1}]'}),
     "tags are numbers": tar({"manifest.json": b'[{"Config": "c", "Layers": [], "RepoTags": [1]}]'}),
-    "index is no JSON": tar({"index.json": b"["}),
     "index is a list": tar({"index.json": b"[1]"}),
-    "index is empty": tar({"index.json": index()}),
     "config is absent": tar({"manifest.json": b'[{"Config": "x.json", "Layers": []}]'}),
     "config is no JSON": tar({"manifest.json": b'[{"Config": "x.json", "Layers": []}]', "x.json": b"?"}),
     "layers are too few": tar({"manifest.json": b'[{"Config": "x.json", "Layers": []}]', "x.json": APP.config}),
+    "header has no number": with_record("25 GNU.sparse.size=abc\n"),
+    "header has a wrong length": with_record("99999999999999999999 a=b\n"),
     "layer is absent": new_save({"app:dev": APP}, without=[digest_of(TOP)]),
 }
 
@@ -424,7 +386,7 @@ def test_a_broken_archive_is_an_error_for_people(registry: Simulator, tmp_path: 
 
 
 @pytest.mark.fault(46)
-@pytest.mark.parametrize("top", [b"", b"[", b"[]", b"{}", index(), index(APP.descriptor())])
+@pytest.mark.parametrize("top", [b"", b"[", b"[]", b"{}", index(APP.descriptor())])
 def test_a_broken_layout_is_an_error_for_people(registry: Simulator, tmp_path: Path, top: bytes) -> None:
     """OCI folders with broken indexes → the image fails with the reason."""
     write_layout(tmp_path, top, {})
@@ -436,7 +398,7 @@ def test_push_with_fail_fast_ends_at_the_first_failure(
     registry: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sandbox.images.push.LIMIT", 1)
-    entries: list[Entry] = [entry("unknown:1"), layout(tmp_path)]
+    entries: list[Entry] = [from_engine("unknown:1"), layout(tmp_path)]
     with pytest.raises(PushFailed) as caught:
         push(entries, registry.url, FakeEngine({}), fail_fast=True)
     assert [str(target) for target in caught.value.untried] == ["app:dev"]
@@ -450,10 +412,6 @@ def test_push_with_fail_fast_ends_at_the_first_failure(
     assert [str(target) for target in caught.value.failures] == ["closed:1"]
     assert [str(target) for target in caught.value.untried] == ["app:dev"]
     assert ("app", "dev") not in registry.manifests
-    with pytest.raises(PushFailed) as caught:
-        push(entries, registry.url)
-    assert [str(target) for target in caught.value.failures] == ["closed:1"]
-    assert holds(registry, "app", "dev", APP)
 
 
 @pytest.mark.fault(5)

@@ -12,7 +12,7 @@ import pytest
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.images import lockfile, push_step
-from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon, FromRegistry
+from sandbox.images.images_yaml import Entry, FromBuild, FromRegistry
 from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
 from sandbox.oci import reference
@@ -20,11 +20,14 @@ from sandbox.oci.manifest import Compression
 from sandbox.oci.reference import parse_target
 from sandbox.step import State, Status
 from tests.support.fakes import NoWork
-from tests.support.images import FakeEngine, TestImage, digest_of, layer
+from tests.support.images import FakeEngine, TestImage, digest_of, from_engine, layer
 from tests.support.registry_simulator import Fault, Simulator
 
 APP = TestImage((layer(1), layer(2)), label="app")
 NEWER = TestImage((layer(1), layer(3)), label="newer")
+
+
+ENTRY = from_engine("app:dev")
 
 
 def step_of(
@@ -39,7 +42,7 @@ def config(registry: Simulator, repository: str, tag: str) -> bytes:
 
 def test_missing_image_is_pushed_and_stays(registry: Simulator) -> None:
     engine = FakeEngine({"app:dev": APP, "web:dev": NEWER})
-    step = step_of(registry, engine, *(FromDaemon(parse_target(name), name) for name in engine.images))
+    step = step_of(registry, engine, *(from_engine(name) for name in engine.images))
     assert (step.check().state, step.check().detail) == (State.ABSENT, "missing: app:dev, web:dev")
     step.apply(NoWork())
     assert step.check().state is State.READY
@@ -58,16 +61,15 @@ class Wrapping(FakeEngine):
 
 
 def test_ids_of_containerds_store_cause_no_second_push(registry: Simulator) -> None:
-    entry = FromDaemon(parse_target("app:dev"), "app:dev")
-    step = step_of(registry, FakeEngine({"app:dev": APP}, containerd=True), entry)
+    step = step_of(registry, FakeEngine({"app:dev": APP}, containerd=True), ENTRY)
     step.apply(NoWork())
     assert step.check().state is State.READY
-    assert step_of(registry, Wrapping({"app:dev": APP}), entry).check().state is State.READY
+    assert step_of(registry, Wrapping({"app:dev": APP}), ENTRY).check().state is State.READY
 
 
 def test_an_image_that_is_another_by_now_is_pushed_again(registry: Simulator) -> None:
     engine = FakeEngine({"app:dev": APP})
-    step = step_of(registry, engine, FromDaemon(parse_target("app:dev"), "app:dev"))
+    step = step_of(registry, engine, ENTRY)
     step.apply(NoWork())
     engine.images = {"app:dev": NEWER}
     assert step.check() == Status(State.DRIFTED, "app:dev: the engine has another image by now")
@@ -77,7 +79,7 @@ def test_an_image_that_is_another_by_now_is_pushed_again(registry: Simulator) ->
 
 
 def test_missing_registry_makes_images_absent_and_push_fail(registry: Simulator) -> None:
-    step = step_of(registry, FakeEngine({"app:dev": APP}), FromDaemon(parse_target("app:dev"), "app:dev"))
+    step = step_of(registry, FakeEngine({"app:dev": APP}), ENTRY)
     registry.faults.append(Fault("GET", "/v2/", 400, times=2))
     assert step.check().state is State.ABSENT
     with pytest.raises(SandboxError):
@@ -88,8 +90,7 @@ def test_missing_registry_makes_images_absent_and_push_fail(registry: Simulator)
 
 def pushed(registry: Simulator, image: TestImage, name: str = "team/app:1") -> FromRegistry:
     """The entry for an image of another registry, into which it is pushed now."""
-    source = FromDaemon(parse_target(name), name)
-    step_of(registry, FakeEngine({name: image}), source).apply(NoWork())
+    step_of(registry, FakeEngine({name: image}), from_engine(name)).apply(NoWork())
     return FromRegistry(parse_target("app:dev"), reference.parse(f"{registry.url.removeprefix('http://')}/{name}"))
 
 
@@ -113,9 +114,7 @@ def test_digest_other_than_the_locks_is_drift_and_restored(registry: Simulator, 
         step = step_of(registry, FakeEngine({}), entry, manifest=lock_at(tmp_path, entry, locked, locked))
         step.apply(NoWork())
         assert step.check().state is State.READY
-        step_of(registry, FakeEngine({"app:dev": NEWER}), FromDaemon(parse_target("app:dev"), "app:dev")).apply(
-            NoWork()
-        )
+        step_of(registry, FakeEngine({"app:dev": NEWER}), ENTRY).apply(NoWork())
         found = registry.manifests["app", "dev"][1]
         assert (step.check().state, step.check().detail) == (
             State.DRIFTED,
@@ -128,9 +127,9 @@ def test_digest_other_than_the_locks_is_drift_and_restored(registry: Simulator, 
 
 @pytest.mark.parametrize("kind", [Compression.RAW, Compression.GZIP])
 def test_a_lock_follows_the_developers_own_images(registry: Simulator, tmp_path: Path, kind: Compression) -> None:
-    entry, engine = FromDaemon(parse_target("app:dev"), "app:dev"), FakeEngine({"app:dev": APP})
+    engine = FakeEngine({"app:dev": APP})
     stale = digest_of(b"an older one")
-    step = step_of(registry, engine, entry, manifest=lock_at(tmp_path, entry, stale, stale, kind))
+    step = step_of(registry, engine, ENTRY, manifest=lock_at(tmp_path, ENTRY, stale, stale, kind))
     step.apply(NoWork())
     assert step.check().state is State.READY
     text = (tmp_path / "images.lock.yaml").read_text()
@@ -139,7 +138,7 @@ def test_a_lock_follows_the_developers_own_images(registry: Simulator, tmp_path:
     assert registry.manifest("app", "dev")["layers"][0]["mediaType"].endswith(suffix)
     step.apply(NoWork())
     assert (tmp_path / "images.lock.yaml").read_text() == text
-    lock_at(tmp_path, entry, stale, stale, kind)
+    lock_at(tmp_path, ENTRY, stale, stale, kind)
     assert step.check().state is State.DRIFTED
 
 
@@ -162,7 +161,7 @@ def test_changed_file_rebuilds_the_image(registry: Simulator, tmp_path: Path) ->
     (tmp_path / "main.go").write_text("x")
     entry = FromBuild(parse_target("app:dev"), tmp_path)
     engine = Stamping({"app:dev": APP, entry.engine_name: APP})
-    step_of(registry, engine, FromDaemon(parse_target("app:dev"), "app:dev")).apply(NoWork())
+    step_of(registry, engine, ENTRY).apply(NoWork())
     assert step_of(registry, engine, entry).check().state is State.READY
     engine.tagged = datetime.now(UTC) - timedelta(hours=1)
     step = step_of(registry, engine, entry)

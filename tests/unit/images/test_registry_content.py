@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import json
+import tarfile
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from sandbox.images.images_yaml import Entry, FromDaemon, FromLayout
+from sandbox.images import canary_image
+from sandbox.images.images_yaml import Entry, FromLayout
 from sandbox.images.push import push
 from sandbox.images.registry_content import (
     Garbage,
@@ -22,14 +26,34 @@ from sandbox.images.registry_content import (
 )
 from sandbox.oci import digest as digests
 from sandbox.oci.client import Client
-from sandbox.oci.manifest import OCI_CONFIG, OCI_INDEX, OCI_LAYER, Descriptor, Document, canonical, image_manifest
+from sandbox.oci.image import host_platform
+from sandbox.oci.manifest import (
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_LAYER,
+    Descriptor,
+    Document,
+    Manifest,
+    canonical,
+    diff_ids,
+    image_manifest,
+    parse,
+)
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.oci.reference import Target, parse_target
-from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, write_layout
+from tests.support.images import (
+    FakeEngine,
+    TestImage,
+    descriptor_of,
+    digest_of,
+    from_engine,
+    index,
+    layer,
+    write_layout,
+)
 from tests.support.registry_simulator import Fault, Simulator
 
 APP, TOOL = TestImage((layer(1), layer(2)), "app"), TestImage((layer(1),), "tool")
-ENGINE = {"app": APP, "tool": TOOL}
 
 
 @pytest.fixture
@@ -45,8 +69,7 @@ def client(registry: Simulator) -> Iterator[Client]:
 
 
 def fill(registry: Simulator, *names: tuple[str, str]) -> None:
-    entries: list[Entry] = [FromDaemon(parse_target(target), image) for target, image in names]
-    push(entries, registry.url, FakeEngine(ENGINE))
+    push([from_engine(*pair) for pair in names], registry.url, FakeEngine({"app": APP, "tool": TOOL}))
 
 
 def manifests(registry: Simulator, repository: str) -> set[str]:
@@ -78,9 +101,9 @@ def test_manifest_goes_with_its_last_tag_and_stays_if_named(registry: Simulator,
 
 
 def test_platforms_go_with_their_index_unless_tagged(registry: Simulator, client: Client, tmp_path: Path) -> None:
-    top = index(APP.descriptor(platform={"os": "linux", "architecture": "amd64"}), TOOL.descriptor())
-    listed = {"mediaType": OCI_INDEX, "digest": digest_of(top), "size": len(top)}
-    write_layout(tmp_path, index(listed, TOOL.descriptor()), {**APP.files, **TOOL.files, digest_of(top): top})
+    top = index(APP.on("linux/amd64"), TOOL.descriptor())
+    blobs = {**APP.files, **TOOL.files, digest_of(top): top}
+    write_layout(tmp_path, index(descriptor_of(top), TOOL.descriptor()), blobs)
     tool = digest_of(TOOL.manifest)
     entries: list[Entry] = [
         FromLayout(parse_target("app:index"), tmp_path, digest_of(top)),
@@ -117,18 +140,6 @@ def place(client: Client, repository: str, tag: str | None, *layers: bytes) -> D
     document = image_manifest(first, blobs)
     client.put_manifest(repository, tag or document.digest, document)
     return document
-
-
-def test_a_layer_of_two_images_belongs_to_neither_alone(client: Client) -> None:
-    base, mine, yours = b"b" * 1000, b"m" * 300, b"y" * 70
-    for repository, tag, own in (("mine", "1", mine), ("mine", "latest", mine), ("yours", "1", yours)):
-        place(client, repository, tag, base, own)
-    content = catalogue(client)
-    first, again, second = content.tags
-    assert [str(tag) for tag in content.tags] == ["mine:1", "mine:latest", "yours:1"]
-    assert content.unique(first) == content.unique(again) == first.size - 1000
-    assert content.unique(second) == second.size - 1000
-    assert content.size == first.size + second.size - 1000
 
 
 def test_an_index_has_the_bytes_of_its_platforms(client: Client) -> None:
@@ -175,3 +186,23 @@ def test_images_named_by_digest_are_tagged_during_collection(registry: Simulator
     with pytest.raises(RegistryError), tagged(client, [*targets, Target("other", None, refused.digest)]):
         pass
     assert registry.tags == set()
+
+
+def test_canary_is_complete_and_pushed_again_only_when_it_is_gone(registry: Simulator, client: Client) -> None:
+    name = canary_image.place(client)
+    repository, _, digest = name.partition("@")
+    document = client.manifest(repository, digest)
+    assert document == canary_image.document()
+    image = parse(document)
+    assert isinstance(image, Manifest)
+    config, (layer,) = registry.content[image.config.digest], image.layers
+    assert diff_ids(config) == (layer.digest,)
+    content = json.loads(config)
+    assert f"{content['os']}/{content['architecture']}" == host_platform()
+    with tarfile.open(fileobj=io.BytesIO(registry.content[layer.digest])) as tar:
+        assert tar.getnames() == ["canary"]
+    assert canary_image.place(client) == name
+    assert (client.tags(repository), registry.count("POST")) == ((), 2)
+    client.delete_manifest(repository, digest)
+    assert canary_image.place(client) == name
+    assert client.manifest(repository, digest) == document

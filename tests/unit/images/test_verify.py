@@ -7,24 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.images.images_yaml import FromDaemon, FromLayout
+from sandbox.images.images_yaml import FromLayout
 from sandbox.images.progress import Observer
 from sandbox.images.push import push
 from sandbox.images.verify import VerifyFailed, verify
 from sandbox.oci.client import Client
-from sandbox.oci.manifest import OCI_INDEX
 from sandbox.oci.reference import Target, parse_target
-from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, write_layout
+from tests.support.images import FakeEngine, TestImage, digest_of, from_engine, index, layer, write_index
 from tests.support.registry_simulator import Simulator
 
 BASE, TOP = layer(1, 30_000), layer(2, 9_000)
 APP, TOOL = TestImage((BASE, TOP), "app"), TestImage((BASE,), "tool")
-APP_TARGET, TOOL_TARGET = parse_target("app:1"), parse_target("tool:1")
+APP_TARGET = parse_target("app:1")
 
 
 def pushed(registry: Simulator) -> dict[Target, str]:
     engine = FakeEngine({"app": APP, "tool": TOOL})
-    results = push([FromDaemon(APP_TARGET, "app"), FromDaemon(TOOL_TARGET, "tool")], registry.url, engine)
+    results = push([from_engine("app:1", "app"), from_engine("tool:1", "tool")], registry.url, engine)
     return {parse_target(one.target): one.digest for one in results}
 
 
@@ -38,7 +37,7 @@ def test_verification_downloads_a_blob_that_two_images_share_only_once(registry:
 
 
 def move_tag(registry: Simulator) -> None:
-    push([FromDaemon(APP_TARGET, "other")], registry.url, FakeEngine({"other": TestImage((TOP,))}))
+    push([from_engine("app:1")], registry.url, FakeEngine({"app:1": TestImage((TOP,))}))
 
 
 @pytest.mark.fault(24)
@@ -76,9 +75,7 @@ def test_verify_names_every_fault(registry: Simulator, harm: Callable[[Simulator
 
 
 def test_a_platform_that_is_gone_is_named(registry: Simulator, tmp_path: Path) -> None:
-    top = index(APP.descriptor(platform={"os": "linux", "architecture": "amd64"}), TOOL.descriptor())
-    listed = {"mediaType": OCI_INDEX, "digest": digest_of(top), "size": len(top)}
-    write_layout(tmp_path, index(listed), {**APP.files, **TOOL.files, digest_of(top): top})
+    write_index(tmp_path, index(APP.on("linux/amd64"), TOOL.descriptor()), APP, TOOL)
     (result,) = push([FromLayout(APP_TARGET, tmp_path)], registry.url)
     with Client(registry.url) as client:
         verify({APP_TARGET: result.digest}, client, Observer())

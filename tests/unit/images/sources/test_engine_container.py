@@ -12,20 +12,19 @@ import pytest
 
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
-from sandbox.images.images_yaml import FromDaemon
-from sandbox.images.push import PushFailed, push
+from sandbox.images.image_push import READS, ImagePush, Local
+from sandbox.images.lockfile import LockFile
+from sandbox.images.push import push
 from sandbox.images.sources import engine_container
 from sandbox.images.sources.engine_container import ContainerFiles
 from sandbox.images.sources.engine_store import OpenedFiles
 from sandbox.images.sources.image_source import EngineAccess, Unreadable
-from sandbox.oci.reference import parse_target
 from tests.support.container_process import ProcessEngine
-from tests.support.engine_folder import ContainerdEngine, ReadableEngine, files
-from tests.support.images import TestImage, layer, tar
+from tests.support.engine_folder import ReadableEngine, files
+from tests.support.images import TestImage, from_engine, layer, tar
 from tests.support.registry_simulator import Simulator
 
 IMAGE = TestImage((layer(1, 30_000), tar({"folder/large": bytes(3_000_000) + b"end", "folder/-n": b"x"})), "app")
-ENTRY = FromDaemon(parse_target("app:1"), "app:1")
 
 
 @pytest.fixture(params=[True, False], ids=["by a pipe", "by the engine"])
@@ -41,16 +40,6 @@ def reading(engine: ProcessEngine, tmp_path: Path) -> Iterator[ContainerFiles]:
     with ContainerFiles(cast("Engine", engine), [tmp_path], spool=tmp_path / "spool") as reading:
         yield reading
     assert not list(tmp_path.glob("spool/*"))
-
-
-@pytest.fixture
-def unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine's folders are another user's."""
-    monkeypatch.setattr(os, "access", lambda *_: False)
-
-
-def access(engine: ProcessEngine) -> EngineAccess:
-    return EngineAccess(container=partial(ContainerFiles, cast("Engine", engine)))
 
 
 def fill(folder: Path) -> dict[bytes, bytes]:
@@ -146,12 +135,13 @@ def test_engine_without_a_node_image_is_not_read(tmp_path: Path) -> None:
         reading.sizes(tmp_path, ["a"])
 
 
-@pytest.mark.usefixtures("unreadable")
 def test_image_is_pushed_by_a_container_without_a_save(
-    registry: Simulator, engine: ProcessEngine, tmp_path: Path
+    registry: Simulator, engine: ProcessEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # the engine's folders are another user's
+    access = EngineAccess(container=partial(ContainerFiles, cast("Engine", engine)))
     daemon = ReadableEngine({"app:1": IMAGE}, folder=tmp_path / "docker")
-    (result,) = push([ENTRY], registry.url, daemon, access=access(engine))
+    (result,) = push([from_engine("app:1")], registry.url, daemon, access=access)
     assert (daemon.saves, result.size) == ([], sum(map(len, (*IMAGE.layers, IMAGE.config))))
     (host,) = engine.hosts.values()
     mounted = {Path(mount["Source"]) for mount in host["Mounts"] if mount.get("ReadOnly")}
@@ -159,26 +149,32 @@ def test_image_is_pushed_by_a_container_without_a_save(
     assert all(mount.is_relative_to(daemon.folder) and mount != daemon.folder for mount in mounted)
     registry.forget()
     changed = ReadableEngine({"app:1": TestImage((IMAGE.layers[0], layer(5)), "app")}, folder=tmp_path / "docker")
-    push([ENTRY], registry.url, changed, access=access(engine))
+    push([from_engine("app:1")], registry.url, changed, access=access)
     *_, host = engine.hosts.values()
     assert files(daemon.folder, IMAGE, 0) not in {Path(mount["Source"]) for mount in host["Mounts"]}
 
 
-@pytest.mark.usefixtures("unreadable")
-def test_blobs_of_containerd_are_pushed_by_a_container(
-    registry: Simulator, engine: ProcessEngine, tmp_path: Path
+class Machine(ReadableEngine):
+    """An engine with images and containers."""
+
+    processes = ProcessEngine()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.processes, name)
+
+
+@pytest.mark.parametrize("reading", [True, False])
+def test_first_push_by_a_container_says_how_to_turn_it_off(
+    registry: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reading: bool
 ) -> None:
-    image = TestImage(IMAGE.layers, "app", compressed=True)
-    daemon = ContainerdEngine({"app:1": image}, containerd=True, folder=tmp_path / "docker")
-    push([ENTRY], registry.url, daemon, access=access(engine))
-    assert daemon.saves == []
-    assert set(registry.content) >= set(image.files)
-
-
-@pytest.mark.usefixtures("unreadable")
-def test_harm_to_a_file_fails_the_image(registry: Simulator, engine: ProcessEngine, tmp_path: Path) -> None:
-    daemon = ReadableEngine({"app:1": IMAGE}, folder=tmp_path / "docker")
-    (files(daemon.folder, IMAGE, 1) / "folder/large").write_bytes(bytes(3_000_000) + b"END")
-    with pytest.raises(PushFailed, match="damaged at its source"):
-        push([ENTRY], registry.url, daemon, access=access(engine))
-    assert daemon.saves == []
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    images = {"app:1": TestImage((layer(1),), "app"), "tool:1": TestImage((layer(2),), "tool")}
+    engine = Machine(images, folder=tmp_path / "docker")
+    local = Local(connect=lambda: cast("Engine", engine), spool=tmp_path / "spool")
+    lines: list[str] = []
+    for name in images:
+        file = LockFile(tmp_path / "images.yaml", (from_engine(name),), reading=reading)
+        ImagePush.of(file, registry.url, None, local).run(lines.append)
+    assert [line for line in lines if "container" in line] == ([READS] if reading else [])
+    assert len(engine.saves) == (0 if reading else 2)
+    assert "daemon: save" in READS

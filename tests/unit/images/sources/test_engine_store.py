@@ -11,21 +11,19 @@ from typing import Any
 
 import pytest
 
-from sandbox.images.images_yaml import FromDaemon
-from sandbox.images.progress import Action, Observer
+from sandbox.images.progress import Action
 from sandbox.images.push import PushFailed, push
 from sandbox.images.sources.image_source import EngineAccess
 from sandbox.images.sources.tar_split import TarSplit
-from sandbox.oci.reference import parse_target
+from sandbox.oci.manifest import Compression
 from tests.support import harm_to_files
 from tests.support.engine_folder import ContainerdEngine, ReadableEngine, files, notes
-from tests.support.images import FakeEngine, TestImage, digest_of, layer, tar
+from tests.support.images import FakeEngine, TestImage, digest_of, from_engine, layer, tar
 from tests.support.registry_simulator import Simulator
 
 BASE, OWN = layer(1, 30_000), layer(2, 20_000)
 LARGE = tar({"folder/large": bytes(3_000_000) + b"end", "folder/small": b"x" * 700})
 IMAGE = TestImage((BASE, LARGE, OWN), "app")
-ENTRY = FromDaemon(parse_target("app:1"), "app:1")
 
 
 @pytest.fixture
@@ -41,40 +39,39 @@ def held(registry: Simulator) -> set[str]:
 
 
 def test_an_image_is_read_without_a_save_and_has_the_same_digest(registry: Simulator, engine: ReadableEngine) -> None:
-    (result,) = push([ENTRY], registry.url, engine)
+    (result,) = push([from_engine("app:1")], registry.url, engine)
     assert (engine.saves, result.action) == ([], Action.UPLOADED)
     assert registry.received == sum(map(len, (*IMAGE.layers, IMAGE.config))) == result.size
     with Simulator() as other:
-        (saved,) = push([ENTRY], other.url, engine, access=EngineAccess(reading=False))
+        (saved,) = push([from_engine("app:1")], other.url, engine, access=EngineAccess(reading=False))
     assert (saved.digest, len(engine.saves)) == (result.digest, 1)
 
 
 def test_only_the_layer_that_is_missing_is_read(registry: Simulator, tmp_path: Path, engine: ReadableEngine) -> None:
-    push([ENTRY], registry.url, engine)
+    push([from_engine("app:1")], registry.url, engine)
     registry.forget()
     new = layer(3, 5_000)
     changed = ReadableEngine({"app:1": TestImage((BASE, LARGE, new), "app")}, folder=tmp_path / "docker")
     for number in range(2):
         notes(changed.folder, IMAGE, number).joinpath("tar-split.json.gz").unlink()
-    (result,) = push([ENTRY], registry.url, changed)
+    (result,) = push([from_engine("app:1")], registry.url, changed)
     assert (changed.saves, result.size) == ([], registry.received)
     assert registry.received == len(new) + len(changed.images["app:1"].config)
 
 
-def test_an_image_that_cannot_be_read_is_saved_alone(registry: Simulator, tmp_path: Path) -> None:
+@pytest.mark.parametrize("compression", Compression)
+def test_an_image_that_cannot_be_read_is_saved_alone(
+    registry: Simulator, tmp_path: Path, compression: Compression
+) -> None:
     images = {"app:1": IMAGE, "tool:1": TestImage((layer(8),), "tool")}
     engine = ReadableEngine(images, folder=tmp_path)
     notes(engine.folder, images["tool:1"], 0).joinpath("tar-split.json.gz").unlink()
-    push([FromDaemon(parse_target(name), name) for name in images], registry.url, engine)
+    push([from_engine(name) for name in images], registry.url, engine, compression=compression)
     assert engine.saves == [("tool:1",)]
 
 
-def header_file(folder: Path) -> Path:
-    return notes(folder, IMAGE, 1) / "tar-split.json.gz"
-
-
 def with_headers(data: bytes) -> Callable[[Path], object]:
-    return lambda folder: header_file(folder).write_bytes(data)
+    return lambda folder: (notes(folder, IMAGE, 1) / "tar-split.json.gz").write_bytes(data)
 
 
 def with_entry(text: str) -> Callable[[Path], object]:
@@ -103,7 +100,7 @@ def test_harm_to_the_engines_records_means_a_save(
     registry: Simulator, engine: ReadableEngine, harm: Callable[[Path], object]
 ) -> None:
     harm(engine.folder)
-    push([ENTRY], registry.url, engine)
+    push([from_engine("app:1")], registry.url, engine)
     assert len(engine.saves) == 1
     assert held(registry) >= {digest_of(data) for data in (*IMAGE.layers, IMAGE.config)}
 
@@ -118,14 +115,14 @@ def test_an_engine_of_another_kind_is_not_read(registry: Simulator, driver: obje
             return {**(super().inspect_image(name) or {}), "GraphDriver": driver}
 
     engine = Other({"app:1": IMAGE})
-    push([ENTRY], registry.url, engine)
+    push([from_engine("app:1")], registry.url, engine)
     assert len(engine.saves) == 1
 
 
-def fails_whole(registry: Simulator, engine: ReadableEngine | ContainerdEngine, observer: Observer) -> None:
+def fails_whole(registry: Simulator, engine: ReadableEngine | ContainerdEngine) -> None:
     """The image is not pushed, the error says what to do, and what was sent before is undamaged."""
     with pytest.raises(PushFailed) as caught:
-        push([ENTRY], registry.url, engine, observer)
+        push([from_engine("app:1")], registry.url, engine)
     assert caught.value.fix
     assert not engine.saves and not registry.manifests and not registry.uploads
     held(registry)
@@ -136,24 +133,9 @@ def test_image_fails_when_a_file_was_damaged_before_it_is_read(
     registry: Simulator, engine: ReadableEngine, harm: Callable[[Path], None]
 ) -> None:
     harm(files(engine.folder, IMAGE, 1) / "folder/large")
-    fails_whole(registry, engine, Observer())
-    push([ENTRY], registry.url, engine, access=EngineAccess(reading=False))
+    fails_whole(registry, engine)
+    push([from_engine("app:1")], registry.url, engine, access=EngineAccess(reading=False))
     assert held(registry) >= {digest_of(data) for data in (*IMAGE.layers, IMAGE.config)}
-
-
-@pytest.mark.parametrize("harm", [harm_to_files.changed, harm_to_files.shorter])
-def test_image_fails_when_a_file_is_damaged_while_it_is_read(
-    registry: Simulator, engine: ReadableEngine, harm: Callable[[Path], None]
-) -> None:
-    class Harming(Observer):
-        harmed = False
-
-        def sent(self, size: int) -> None:
-            if size >= 1 << 20 and not self.harmed:
-                self.harmed = True
-                harm(files(engine.folder, IMAGE, 1) / "folder/large")
-
-    fails_whole(registry, engine, Harming())
 
 
 def test_names_that_are_not_utf8_are_read() -> None:
@@ -170,12 +152,12 @@ def containerd(tmp_path: Path) -> ContainerdEngine:
 
 
 def test_blobs_of_containerd_are_read_as_they_are(registry: Simulator, containerd: ContainerdEngine) -> None:
-    (result,) = push([ENTRY], registry.url, containerd)
+    (result,) = push([from_engine("app:1")], registry.url, containerd)
     image = containerd.images["app:1"]
     assert (result.digest, containerd.saves) == (digest_of(image.manifest), [])
     assert held(registry) >= set(image.files)
     registry.forget()
-    assert push([ENTRY], registry.url, containerd)[0].action is Action.SKIPPED
+    assert push([from_engine("app:1")], registry.url, containerd)[0].action is Action.SKIPPED
     assert registry.received == 0
 
 
@@ -185,7 +167,7 @@ def test_image_is_saved_when_its_manifest_in_containerd_is_damaged(
 ) -> None:
     image = containerd.images["app:1"]
     harm(containerd.blob(digest_of(image.manifest)))
-    (result,) = push([ENTRY], registry.url, containerd)
+    (result,) = push([from_engine("app:1")], registry.url, containerd)
     assert (result.digest, len(containerd.saves)) == (digest_of(image.manifest), 1)
     assert held(registry) >= set(image.files)
 
@@ -196,12 +178,12 @@ def test_blob_of_containerd_with_other_bytes_fails_the_image(
 ) -> None:
     image = containerd.images["app:1"]
     harm_to_files.changed(containerd.blob(digest_of(image.blobs[1] if part == "layer" else image.config)))
-    fails_whole(registry, containerd, Observer())
+    fails_whole(registry, containerd)
 
 
 def test_image_is_saved_when_containerd_lacks_one_of_its_blobs(
     registry: Simulator, containerd: ContainerdEngine
 ) -> None:
     containerd.blob(digest_of(containerd.images["app:1"].blobs[1])).unlink()
-    push([ENTRY], registry.url, containerd)
+    push([from_engine("app:1")], registry.url, containerd)
     assert len(containerd.saves) == 1
