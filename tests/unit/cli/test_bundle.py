@@ -42,27 +42,24 @@ def cache(store: Store) -> Store:
 run = partial(in_process.run, command)
 
 
-def test_saved_bundle_has_the_same_identity_for_everyone(cache: Store, tmp_path: Path) -> None:
+def test_saved_bundle_has_the_same_identity_and_content_for_everyone(cache: Store, tmp_path: Path) -> None:
     file = tmp_path / "one.bundle"
+    with pytest.raises(UsageError, match="there is no sandbox 'nosuch'"):
+        run("save", file, "-n", "nosuch")
+    assert not list(tmp_path.glob("*one.bundle*"))
     saved, verified = run("save", file), run("verify", file)
+    here, there = (
+        {row["name"]: row["bytes"] for row in json.loads(run("list", *words, "-o", "json").stdout)}
+        for words in ((), (file,))
+    )
+    assert here.keys() == recipes().keys() and here["traefik"] is None and "not built" in run("list").stdout
+    assert there.keys() == {*NEEDED, "kubernetes", "metrics-server"} and here["node"] == there["node"]
     shutil.rmtree(cache.root)
     loaded = run("load", file)
     assert saved.stdout == verified.stdout == loaded.stdout
     assert saved.stdout.startswith("sha256:") and saved.stdout.endswith(f"  {file}\n")
     assert "nothing changed, complete" in verified.stderr
     assert all(cache.has(recipes()[name]) for name in NEEDED)
-
-
-def test_lists_tell_what_is_here_and_what_is_in_a_file(cache: Store, tmp_path: Path) -> None:
-    run("save", file := tmp_path / "one.bundle")
-    here, there = (
-        {row["name"]: row["bytes"] for row in json.loads(run("list", *words, "-o", "json").stdout)}
-        for words in ((), (file,))
-    )
-    assert here.keys() == recipes().keys() and here["traefik"] is None
-    assert there.keys() == {*NEEDED, "kubernetes", "metrics-server"}
-    assert here["node"] == there["node"]
-    assert "not built" in run("list").stdout
 
 
 def test_damaged_file_is_reported_with_the_damage(cache: Store, tmp_path: Path) -> None:
@@ -81,9 +78,3 @@ def test_command_that_waits_for_another_names_it(
         result = CliRunner().invoke(command, arguments, obj=False, standalone_mode=False)
     assert "waiting for `sandbox bundle build --jobs 1` (pid " in result.stderr
     assert isinstance(result.exception, Busy) and result.exception.brief == "another command works on the bundle"
-
-
-def test_unknown_sandbox_is_not_saved(cache: Store, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no sandbox 'nosuch'"):
-        run("save", tmp_path / "one.bundle", "-n", "nosuch")
-    assert not list(tmp_path.glob("*one.bundle*"))

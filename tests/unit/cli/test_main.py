@@ -1,4 +1,4 @@
-"""The command line as a user meets it: a process, its two streams and its exit code."""
+"""The command line as a user meets it: a process, its two streams and its exit code, and a log that stays small."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ import errno
 import importlib
 import io
 import json
+import logging
 import os
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import pytest
 
-from sandbox.app import chosen_spec
+from sandbox.app import chosen_spec, context
 from sandbox.cli import error_handler, log, main
 from sandbox.cli.app import COMMANDS, Lazy, first_paragraph
 from sandbox.cli.app import sandbox as group
 from sandbox.errors import MissingTool, SandboxError, UsageError
+from sandbox.system import process
 
 HEAVY = ("docker", "kubernetes", "requests", "cryptography", "pydantic")
 PATIENCE = 60
@@ -296,3 +299,43 @@ def test_errors_have_color_only_where_it_is_wanted(
         monkeypatch.setenv(name, value)
     assert error_handler.report(UsageError("no such file")) == 2
     assert "no such file" in terminal.getvalue() and ("\x1b[" in terminal.getvalue()) is colored
+
+
+@pytest.fixture
+def logger() -> Iterator[logging.Logger]:
+    """The logger as commands have it; what it was before afterwards."""
+    logger = logging.getLogger("sandbox")
+    before = (logger.handlers, logger.level, logger.propagate, logging.raiseExceptions)
+    log.start(verbose=False)
+    yield logger
+    for handler in logger.handlers:
+        handler.close()
+    logger.handlers, logger.level, logger.propagate, logging.raiseExceptions = before
+
+
+@pytest.mark.security(1)
+def test_full_log_is_rotated_and_two_older_ones_are_kept(logger: logging.Logger) -> None:
+    """Eight megabytes are logged under an open umask → three files of two at most, mode 0600, the newest words there"""
+    before = os.umask(0o022)
+    try:
+        for number in range(80):
+            logger.debug("%d %s", number, "x" * 100_000)
+    finally:
+        os.umask(before)
+    place = context.home().log
+    files = sorted(place.parent.glob(f"{place.name}*"))
+    assert [one.name for one in files] == [place.name, f"{place.name}.1", f"{place.name}.2"]
+    assert all(one.stat().st_size <= 2_000_000 for one in files)
+    assert {stat.S_IMODE(one.stat().st_mode) for one in files} == {0o600}
+    assert " 79 x" in files[0].read_text()
+
+
+@pytest.mark.security(12)
+def test_a_programs_escape_sequences_do_not_reach_the_log(logger: logging.Logger) -> None:
+    """A program prints escape sequences, to its end or line by line → the log has its words without them."""
+    print_ = "printf 'red \\033[31mwords\\033]0;title\\007\\n'"
+    process.run(["sh", "-c", print_], timeout=30, on_line=lambda _: None)
+    logger.debug("said: %s", "\x1b[2J\u202eover")
+    text = context.home().log.read_text()
+    assert "red words]0;title" in text and "said: over" in text
+    assert not [c for c in text if not c.isprintable() and c != "\n"]

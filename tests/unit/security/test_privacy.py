@@ -52,30 +52,22 @@ def test_no_data_is_sent_anywhere(tmp_path: Path, line: str) -> None:
     assert not [one for one in outward if "localhost" not in one]
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    """What commands leave in the state folder, under the laxest umask there is."""
+@pytest.mark.security(14, 17)
+def test_other_users_cannot_read_the_state(tmp_path: Path) -> None:
+    """Everything a command leaves, under umask 000 → folders 0700; keys, locks and logs 0600."""
+    home = context.home()
+    names = home.sandbox("demo")
     before = os.umask(0)
     try:
         run("list", cwd=tmp_path)
-        home = context.home()
-        names = home.sandbox("demo")
         Keystore(names.keys).authority([DOMAIN], now=NOW)
         files.make_private_dir(names.folder)
         files.write_atomic(names.kubeconfig, b"token", mode=0o600)
         with sandbox_lock.take(home.lock("demo"), "x", seconds=1, waits=lambda _: None):
-            return home.state
+            pass
     finally:
         os.umask(before)
-
-
-@pytest.mark.security(14, 17)
-def test_other_users_cannot_read_the_state(state: Path) -> None:
-    """Everything a command leaves, under umask 000 → folders 0700; keys, locks and logs 0600."""
-    assert stat.S_IMODE(state.stat().st_mode) == 0o700
-    for path in state.rglob("*"):
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if path.is_dir():
-            assert mode == 0o700, path
-        elif path.suffix != ".crt":  # certificates are public, though no other user gets there
-            assert mode == 0o600, path
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (home.state, *home.state.rglob("*"))}
+    for path, mode in modes.items():
+        if path.suffix != ".crt":  # certificates are public, though no other user gets there
+            assert mode == (0o700 if path.is_dir() else 0o600), path
