@@ -56,9 +56,8 @@ def test_doubtful_settings_are_noted(tmp_path: Path, objects: str, count: int, n
     assert result == {"name": "shop", "domain": domain, "addons": 1, "images": 1, "objects": count}
 
 
-def test_chart_that_is_not_pulled_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chart_that_is_not_pulled_is_noted(tmp_path: Path) -> None:
     """No network is used; what cannot be looked at is said."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     printed = check(tmp_path, "name: shop\napply: [{chart: 'oci://registry.example/web', version: 1.2.3}]\n")
     assert printed.exit_code == 0
     assert printed.stderr == "note   not pulled yet, and not looked at: oci://registry.example/web 1.2.3\n"

@@ -23,14 +23,10 @@ from tests.support.api_server import kubeconfig
 from tests.support.fakes import FakeEngine, NoWork
 from tests.support.ports import free_port
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
-def test_a_name_means_what_was_last_brought_up_under_it(folder: Path) -> None:
+def test_a_name_means_what_was_last_brought_up_under_it(tmp_path: Path) -> None:
     assert find_spec(None, "demo") == Spec(name="demo")
     names = context.home().sandbox("demo")
     kept = ResolvedSpec(name="demo", domain="demo.example.org")
@@ -41,7 +37,7 @@ def test_a_name_means_what_was_last_brought_up_under_it(folder: Path) -> None:
     assert find_spec(None, "demo") == Spec(name="demo")
     with pytest.raises(UsageError):
         find_spec(None, "../demo")
-    folder.joinpath("sandbox.yaml").write_text("name: shop\n")
+    (tmp_path / "sandbox.yaml").write_text("name: shop\n")
     assert find_spec(None, None).name == find_spec(Path("sandbox.yaml"), "shop").name == "shop"
     assert find_spec(Path("sandbox.yaml"), "demo").domain == "demo.sandbox.localhost"
 

@@ -26,7 +26,7 @@ from sandbox.names import Names
 from sandbox.plan import saved_spec
 from sandbox.plan.saved_spec import RememberedStep
 from tests.support.fakes import FakeEngine, NoWork
-from tests.support.repositories import committed, git, made
+from tests.support.repositories import committed, made
 
 MOUNT = "name: demo\ncluster: {mounts: [{host: /, node: /host}]}\n"
 
@@ -231,17 +231,6 @@ def test_sandboxes_without_a_folder_are_removed_after_one_question(monkeypatch: 
     found.clear()
     assert "the folders of all sandboxes are there" in change("down --gone").stderr
     assert isinstance(change("down a --gone").exception, UsageError)
-
-
-def test_worktree_keeps_its_name_when_its_branch_changes(tmp_path: Path) -> None:
-    folder = made(tmp_path / "shop", {"sandbox.yaml": ""})
-    git(folder, "worktree", "add", "-b", "one", "../work")
-    file = tmp_path / "work" / "sandbox.yaml"
-    assert reached("-f", str(file)).name == "shop-one"
-    brought_up({"name": "shop-one"}, Origin.of(file))
-    git(file.parent, "switch", "-c", "two")
-    assert reached("-f", str(file)).name == "shop-one"
-    assert reached("-f", str(folder / "sandbox.yaml")).name == "shop"
 
 
 def test_options_for_fetched_specs_need_one(tmp_path: Path) -> None:
