@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from sandbox.app import context
 from sandbox.app.session import Session
+from sandbox.bundle.contents import Damaged
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import NEEDED
@@ -46,7 +47,7 @@ def test_saved_bundle_has_the_same_identity_and_content_for_everyone(cache: Stor
     with pytest.raises(UsageError, match="there is no sandbox 'nosuch'"):
         run("save", file, "-n", "nosuch")
     assert not list(tmp_path.glob("*one.bundle*"))
-    saved, verified = run("save", file), run("verify", file)
+    saved, verified = run("save", "--raw", file), run("verify", file)
     here, there = (
         {row["name"]: row["bytes"] for row in json.loads(run("list", *words, "-o", "json").stdout)}
         for words in ((), (file,))
@@ -59,6 +60,9 @@ def test_saved_bundle_has_the_same_identity_and_content_for_everyone(cache: Stor
     assert saved.stdout.startswith("sha256:") and saved.stdout.endswith(f"  {file}\n")
     assert "nothing changed, complete" in verified.stderr
     assert all(cache.has(recipes()[name]) for name in NEEDED)
+    file.write_bytes(file.read_bytes().replace(b"image of node", b"image of evil", 1))
+    with pytest.raises(Damaged, match=r"components/node-.*/image\.tar: changed"):
+        run("verify", file)
 
 
 @pytest.mark.parametrize("arguments", [("save", "one.bundle"), ("build", "node")])

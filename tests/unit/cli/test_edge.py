@@ -25,7 +25,7 @@ from sandbox.components.edge.step import EdgeStep, PortsStep
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import ContainerSpec, Engine
 from sandbox.errors import SandboxError, UsageError
-from sandbox.names import EDGE, EDGE_LEAF, LABEL, Home
+from sandbox.names import EDGE, EDGE_LEAF, Home
 from sandbox.plan import saved_spec
 from sandbox.step import State
 from tests.support import in_process
@@ -48,10 +48,8 @@ def place() -> Home:
 
 
 @pytest.fixture
-def step(place: Home, monkeypatch: pytest.MonkeyPatch) -> EdgeStep:
+def step(place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> EdgeStep:
     """A sandbox on an engine in memory, whose edge is up."""
-    engine = FakeEngine(UPSTREAM["haproxy"])
-    engine.create_network(NETWORK, {LABEL: ""})
     engine.images |= {identity: identity for identity in engine.images.values()}
     monkeypatch.setattr(Engine, "connect", lambda: engine)
     names = place.sandbox("demo")

@@ -239,10 +239,6 @@ def test_options_for_fetched_specs_need_one(tmp_path: Path) -> None:
     assert refused("--from", str(tmp_path), "--identity=sha256:0").id == "usage"
 
 
-class Changed(SandboxError):
-    """A command got past the question."""
-
-
 @pytest.fixture
 def changing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Return a folder whose spec is named `demo` after the sandbox of another folder.
@@ -253,7 +249,7 @@ def changing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
     def agree(sandbox: Sandbox, doing: str, agreement: Agreement | None = None) -> None:
         agreed(sandbox, doing, agreement)
-        raise Changed("it would be changed")
+        raise Reached
 
     monkeypatch.setattr(Sandbox, "agree_on_origin", agree)
     file, other = tmp_path / "sandbox.yaml", tmp_path / "other" / "sandbox.yaml"
@@ -280,8 +276,8 @@ def test_no_command_changes_another_folders_sandbox(changing: Path, command: str
     assert isinstance(error, SandboxError), error
     assert (error.id, error.exit_code, "--yes" in error.fix) == ("other-origin", 2, True)
     assert f"before  {changing}\nnow     {Path('sandbox.yaml').absolute()}\n" in error.details
-    assert isinstance(change(command, "--yes").exception, Changed)
-    assert isinstance(change("down demo").exception, Changed), "the name is typed"
+    assert isinstance(change(command, "--yes").exception, Reached)
+    assert isinstance(change("down demo").exception, Reached), "the name is typed"
 
 
 def test_sandbox_of_the_earlier_name_of_a_spec_is_told(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sandbox.app import context, machine_plan
+from sandbox.app.core import Sandbox
 from sandbox.app.running import registry_upkeep
 from sandbox.app.session import Session
 from sandbox.cli import output
@@ -194,9 +195,11 @@ def test_unusable_options_are_refused_before_the_engine_is_asked(
         in_process.run(command, folder / "none.yaml")
 
 
-def test_a_push_waits_for_a_collection_and_names_it(
+@pytest.mark.fault(24)
+def test_push_to_our_registry_waits_for_a_collection_and_repairs_damage(
     folder: Path, registry: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A layer in the sandbox's registry is damaged → `push-images --verify` sets it aside and pushes it again."""
     monkeypatch.setattr(machine_plan, "registry_url", lambda spec: registry.url)
     (folder / "sandbox.yaml").write_text("name: own\npush: images.yaml\n")
     told: list[str] = []
@@ -208,10 +211,23 @@ def test_a_push_waits_for_a_collection_and_names_it(
         assert len(told) > 1 or not registry.requests
         collecting.close()
 
-    monkeypatch.setattr(output, "note", note)
-    in_process.run(command)
+    with monkeypatch.context() as patch:
+        patch.setattr(output, "note", note)
+        in_process.run(command)
     assert "`sandbox images gc`" in told[0] and [line.partition(": ")[2] for line in told[1:]] == [WRITTEN]
     assert registry.tags == {"app:1", "team/tool:1"}
+    digest = digest_of(APP.layers[1])
+    registry.content[digest] = b"x"
+
+    def put_aside(_: Sandbox, digests: Collection[str]) -> None:
+        assert set(digests) == {digest}
+        del registry.content[digest]
+        registry.links = {link for link in registry.links if link[1] != digest}
+
+    monkeypatch.setattr(registry_upkeep, "put_aside", put_aside)
+    said = in_process.run(command, "--verify").stderr
+    assert f"set aside and pushed again: {digest}" in said and "read back" in said
+    assert registry.content[digest] == APP.layers[1]
 
 
 def registry_of(name: str, port: int, *, owner: str | None = None, running: bool = True) -> FakeEngine:

@@ -73,18 +73,6 @@ def save_cluster(names: Names, **cluster: str) -> None:
     saved_spec.save(names, ResolvedSpec.model_validate({"name": names.name, "cluster": cluster}))
 
 
-def test_cluster_of_minikubes_is_looked_for_by_its_own_name(
-    names: Names, engine: FakeEngine, cluster: ApiServer
-) -> None:
-    save_cluster(names, provider="minikube")
-    image = next(iter(engine.images))
-    engine.run(ContainerSpec(name=names.cluster, image=image, command=("init",), labels={}, network=NETWORK))
-    cluster.objects["/api/v1/namespaces/shop/pods/web"] = pod({"phase": "Pending"})
-    (found,) = sandboxes(names.home, engine, {names.name: lambda: ()}, now=NOW)
-    assert found["cluster"] == "running" and [one["name"] for one in found["pods"]] == ["shop/web"]
-    assert found["kubectl"] == "kubectl --context sandbox-demo"
-
-
 def test_existing_cluster_is_asked_of_its_namespace_only(names: Names, engine: FakeEngine, cluster: ApiServer) -> None:
     save_cluster(names, provider="existing", context="team")
     routes.save(names.home.edge, Route(names.name, "demo.test", "127.0.0.1:1", (("127.0.0.1", 8443),)))
@@ -98,11 +86,13 @@ def test_existing_cluster_is_asked_of_its_namespace_only(names: Names, engine: F
     assert len(asked) == 3 and all("/namespaces/sandbox-demo/" in path for path in asked)
 
 
+@pytest.mark.parametrize("provider", ["kind", "minikube"])
 def test_steps_of_a_paused_sandbox_are_not_asked(
-    names: Names, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+    names: Names, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, provider: str
 ) -> None:
-    image = next(iter(engine.images))
-    engine.run(ContainerSpec(name=names.node, image=image, command=("init",), labels={}, network=NETWORK))
+    save_cluster(names, provider=provider)
+    image, node = next(iter(engine.images)), names.node if provider == "kind" else names.cluster
+    engine.run(ContainerSpec(name=node, image=image, command=("init",), labels={}, network=NETWORK))
     asked: list[str] = []
 
     def survey() -> list[tuple[Step, Status]]:
@@ -111,9 +101,10 @@ def test_steps_of_a_paused_sandbox_are_not_asked(
 
     (found,) = sandboxes(names.home, engine, {names.name: survey}, now=NOW)
     assert found["cluster"] == "running" and asked == ["the cluster"]
-    node = engine.container(names.node)
-    assert node
-    monkeypatch.setattr(engine, "container", lambda _: replace(node, running=False, paused=True))
+    assert found["kubectl"] == "kubectl --context sandbox-demo"
+    running = engine.container(node)
+    assert running
+    monkeypatch.setattr(engine, "container", lambda _: replace(running, running=False, paused=True))
     (found,) = sandboxes(names.home, engine, {names.name: survey}, now=NOW)
     assert found["cluster"] == "paused" and asked == ["the cluster"] and "steps" not in found
 

@@ -36,18 +36,14 @@ def call(tools: tool_server.Tools, name: str, **arguments: Any) -> tuple[bool, s
     return answer
 
 
-def names(tools: tool_server.Tools) -> set[str]:
-    async def work() -> set[str]:
-        async with mcp.Client(tool_server.build(tools)) as client:
-            return {tool.name for tool in (await client.list_tools()).tools}
-
-    return asyncio.run(work())
-
-
 @pytest.mark.parametrize("allow", [(), ("down",), ("stop",)])
 def test_tools_that_remove_are_offered_where_the_user_allows_them(tmp_path: Path, allow: tuple[str, ...]) -> None:
+    async def work() -> set[str]:
+        async with mcp.Client(tool_server.build(tools_of(tmp_path, allow))) as client:
+            return {tool.name for tool in (await client.list_tools()).tools}
+
     always = ["up", "apply", "push", "status", "doctor", "logs", "events", "restart", "run", "request", "open_tasks"]
-    assert names(tools_of(tmp_path, allow)) == {*always, *allow}
+    assert asyncio.run(work()) == {*always, *allow}
 
 
 def test_errors_have_their_id_and_fix(tmp_path: Path) -> None:

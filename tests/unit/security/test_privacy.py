@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import stat
 import sys
 from collections.abc import Callable
@@ -24,18 +23,13 @@ DOMAIN = "demo.sandbox.localhost"
 def tell(told: Path) -> Callable[[], None]:
     """Lets every attempt to reach something that is not this machine be written down, and fail."""
 
-    def patch() -> None:
-        def connect(self: socket.socket, address: Any) -> None:
-            if self.family == socket.AF_UNIX:
-                raise FileNotFoundError(2, "no engine")
+    def hook(event: str, words: tuple[Any, ...]) -> None:
+        if event == "socket.getaddrinfo" or (event == "socket.connect" and not isinstance(words[1], str)):
             with told.open("a") as file:
-                file.write(f"{address} {sys.argv}\n")
+                file.write(f"{words} {sys.argv}\n")
             raise OSError("unreachable")
 
-        socket.socket.connect = connect  # type: ignore[method-assign, assignment]
-        socket.getaddrinfo = lambda *asked, **_: connect(socket.socket(), asked)  # type: ignore[assignment]
-
-    return patch
+    return lambda: sys.addaudithook(hook)
 
 
 @pytest.mark.security(16)
