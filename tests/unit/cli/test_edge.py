@@ -61,9 +61,8 @@ def step(place: Home, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> Ed
 
 def test_a_host_is_added_shown_and_removed(step: EdgeStep, place: Home) -> None:
     assert f"https://{APP}/ routes to localhost:3000" in run("route", "add", APP, "localhost:3000").output
-    assert json.loads(run("route", "list", "-o", "json").output) == [
-        {"host": APP, "sandbox": "demo", "to": "localhost:3000"}
-    ]
+    (added,) = json.loads(run("route", "list", "-o", "json").output)
+    assert added == {"host": APP, "sandbox": "demo", "to": "localhost:3000"}
     assert "host.docker.internal:3000" in edge_file(step.engine, "haproxy.cfg")
     assert routes.read_key(place.edge, "demo")
     assert step.check().state is State.READY

@@ -17,7 +17,8 @@ from tests.support.fakes import FakeEngine
 from tests.unit.cli.test_main import run
 
 BEFORE = b"127.0.0.1 localhost\n# gr\xfc\xdf\r\n"  # not UTF-8, and an end of line as on Windows
-LINE = "127.0.0.1 app.demo.sandbox.localhost  # sandbox: demo"
+LINES = "127.0.0.1 app.demo.sandbox.localhost  # sandbox: demo\n127.0.0.1 shop.example  # sandbox: demo\n"
+LINE, *_ = LINES.splitlines()
 
 
 @pytest.fixture
@@ -28,9 +29,8 @@ def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file.write_bytes(BEFORE)
     monkeypatch.setattr(hosts_file, "HOSTS", file)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(
-        overview, "answered_hosts", lambda name: AnsweredHosts((f"app.{name}.sandbox.localhost",), "127.0.0.1")
-    )
+    found = AnsweredHosts(("app.demo.sandbox.localhost", "shop.example"), "127.0.0.1", others=("shop.example",))
+    monkeypatch.setattr(overview, "answered_hosts", lambda name: found)
     return file
 
 
@@ -39,22 +39,15 @@ def test_names_are_added_and_removed(hosts: Path, tmp_path: Path) -> None:
     assert ran.code == 2 and "error[consent]" in ran.stderr
     ran = run("hosts", "install", "-n", "demo", "--dry-run", cwd=tmp_path)
     assert ran.code == 0 and f"+ {LINE}" in ran.stdout and "$ cp FILE" in ran.stdout
+    assert "note: not of the sandbox's domain" in ran.stdout and ran.stdout.count("shop.example") == 2
     assert hosts.read_bytes() == BEFORE
     ran = run("hosts", "install", "-n", "demo", "--yes", cwd=tmp_path)
-    assert (ran.code, hosts.read_bytes()) == (0, BEFORE + f"{LINE}\n".encode())
+    assert (ran.code, hosts.read_bytes()) == (0, BEFORE + LINES.encode())
     assert f"+ {LINE}" in ran.stderr and "no wildcards" in ran.stderr
     assert "nothing to change" in run("hosts", "install", "-n", "demo", "--yes", cwd=tmp_path).stderr
     ran = run("hosts", "uninstall", "--yes", cwd=tmp_path)
     assert (ran.code, hosts.read_bytes()) == (0, BEFORE)
     assert f"- {LINE}" in ran.stderr
-
-
-def test_hosts_of_other_domains_are_pointed_out(hosts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An Ingress of the cluster names a host that others know as theirs → it is told before anything is changed."""
-    found = AnsweredHosts(("app.demo.localhost", "shop.example"), "127.0.0.1", others=("shop.example",))
-    monkeypatch.setattr(overview, "answered_hosts", lambda name: found)
-    ran = run("hosts", "install", "-n", "demo", "--dry-run", cwd=tmp_path)
-    assert "note: not of the sandbox's domain" in ran.stdout and ran.stdout.count("shop.example") == 2
 
 
 def test_file_is_left_alone_without_sandbox_or_sudo_or_after_another_change(

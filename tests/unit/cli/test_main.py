@@ -236,7 +236,6 @@ def test_options_of_another_program_ask_for_no_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("end", "code", "said"),
     [
-        (UsageError("wrong"), 2, "error[usage]: wrong\n"),
         (MissingTool("no tool"), 4, "error[missing-tool]: no tool\n"),
         (KeyboardInterrupt(), 130, ""),
         (signal.SIGINT, 130, "continue: sandbox up"),

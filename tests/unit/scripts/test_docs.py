@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import shlex
 import subprocess
@@ -98,21 +97,6 @@ def test_every_command_shown_runs_in_a_test() -> None:
     found = {line.strip() for page, line in shown() if page != "docs/commands.md"}
     assert found == {line for line, _ in documented.RUN} | set(documented.ELSEWHERE)
     assert [place for place in documented.ELSEWHERE.values() if not (ROOT / place).is_file()] == []
-
-
-def leaves(command: click.Command, context: click.Context) -> Iterator[click.Context]:
-    if not isinstance(command, click.Group):
-        yield context
-        return
-    for name in command.list_commands(context):
-        child = command.get_command(context, name)
-        assert child is not None
-        yield from leaves(child, click.Context(child, parent=context, info_name=name))
-
-
-def test_the_help_of_every_command_has_an_example() -> None:
-    for context in leaves(sandbox, click.Context(sandbox, info_name="sandbox")):
-        assert f"\n{context.command_path}" in inspect.cleandoc(context.command.help or ""), context.command_path
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11, 5), reason="mkdocs-material is for newer releases")
