@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,11 +26,10 @@ def engine() -> FakeEngine:
 
 
 @pytest.fixture
-def context(tmp_path: Path, engine: FakeEngine) -> DoctorContext:
+def context(place: Home, engine: FakeEngine) -> DoctorContext:
     registry, *edge = free_ports(3)
     spec = ResolvedSpec.model_validate({"name": "demo", "registry": {"port": registry}, "edge": {"ports": tuple(edge)}})
-    home = Home(tmp_path / "state", tmp_path / "cache", tmp_path / "kubeconfig")
-    return DoctorContext(spec, home, {}, engine, datetime.now(UTC), " -n demo")
+    return DoctorContext(spec, place, {}, engine, datetime.now(UTC), " -n demo")
 
 
 def start(

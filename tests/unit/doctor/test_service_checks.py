@@ -12,12 +12,12 @@ from sandbox.components.edge import forwarder, routes
 from sandbox.components.edge.route import Forward, Port, Route
 from sandbox.doctor.check import DoctorContext, Row, Status
 from sandbox.doctor.service_checks import CHECKS, examine
-from sandbox.engine import ContainerSpec
 from sandbox.errors import UsageError
 from sandbox.names import EDGE
 from tests.support.api_server import ApiServer, kubeconfig
-from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
+from tests.support.fakes import NETWORK, FakeEngine
 from tests.support.ports import free_port
+from tests.unit.doctor.conftest import start
 
 DB = "/api/v1/namespaces/shop/services/db"
 READY = {"conditions": [{"type": "Ready", "status": "True"}], "phase": "Running"}
@@ -26,13 +26,8 @@ READY = {"conditions": [{"type": "Ready", "status": "True"}], "phase": "Running"
 @pytest.fixture
 def world(context: DoctorContext, engine: FakeEngine, server: ApiServer) -> ApiServer:
     """A sandbox whose Service shop/db has one pod that is ready."""
-    engine.create_network(NETWORK, context.names.labels)
-    for name in (context.names.node, EDGE):
-        labels = {"io.x-k8s.kind.cluster": context.names.cluster} if name != EDGE else dict(context.home.labels)
-        spec = ContainerSpec(
-            name=name, image=next(iter(engine.images)), command=("init",), labels=labels, network=NETWORK
-        )
-        engine.add(FakeContainer(spec, engine.images[spec.image], read_only=False))
+    start(context, engine, context.names.node, role="control-plane")
+    start(context, engine, EDGE, sandbox="")
     engine.programs["timeout"] = lambda box, argv: (0, "")
     whole = {"type": "ClusterIP", "clusterIP": "10.96.0.9", "selector": {"app": "db"}, "ports": [{"port": 5432}]}
     server.objects[DB] = service("db", "shop", **whole)

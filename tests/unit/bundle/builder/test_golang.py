@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import zipfile
 from pathlib import Path
 
@@ -40,19 +39,6 @@ def test_files_are_copied_without_folders_and_are_removable(tmp_path: Path) -> N
     golang.take(recipes()["gateway-api"], ModuleFiles(module="m", paths=("a/b/one.yaml",)), go, work, tmp_path / "out")
     (copy,) = (tmp_path / "out").iterdir()
     assert (copy.name, copy.read_text()) == ("one.yaml", "1\n") and copy.stat().st_mode & 0o200
-
-
-def test_vendored_files_are_replaced_or_left_out(tmp_path: Path) -> None:
-    recipe, go, work = recipes()["traefik"], tmp_path / "go", tmp_path / "work"
-    work.mkdir()
-    make_program(go, "exit 0")
-    assert recipe.go
-    flags = golang.lay_out(recipe, recipe.go, go, work, lambda _: None)
-    replaced = json.loads((work / "overlay.json").read_text())["Replace"]
-    assert "-overlay=overlay.json" in flags
-    assert replaced[str(work / "vendor/github.com/traefik/traefik/v3/pkg/plugins/wasip.go")] == ""
-    assert all(Path(new).is_file() for new in replaced.values() if new)
-    assert not {path.name for path in work.glob("*.go")} & set(recipe.go.replace.values())
 
 
 @pytest.fixture
