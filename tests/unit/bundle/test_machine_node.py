@@ -62,13 +62,6 @@ def step(engine: Committing, tmp_path: Path) -> ImagesStep:
     return ImagesStep(engine=engine, own=OWN, store=Store(tmp_path))
 
 
-def test_node_image_name_depends_on_its_parts() -> None:
-    assert NODE.startswith(f"sandbox.dev/node:{OWN.kubernetes}-") and OWN.published == UPSTREAM
-    assert OWN.references["traefik"].startswith("sandbox.dev/traefik:v3.7.13-24841fe2de73")
-    other = prepared(OwnImages("upstream", {**UPSTREAM, "busybox": UPSTREAM["busybox"].replace("9db7", "0000")}))
-    assert other.references["node"] != NODE and other.references["registry"] == UPSTREAM["registry"]
-
-
 def test_node_image_is_made_once_with_the_images_of_pods(engine: Committing, step: ImagesStep) -> None:
     assert step.check().state is State.ABSENT
     step.apply(NoWork())

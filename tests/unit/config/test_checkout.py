@@ -48,14 +48,6 @@ def test_worktree_of_a_bare_repository_is_named_after_it(main: Path, tmp_path: P
         assert names(tmp_path / f"of-{name}") == [name]
 
 
-def test_submodule_is_named_after_its_folder(main: Path, tmp_path: Path) -> None:
-    (tmp_path / "part" / "git").mkdir(parents=True)
-    (tmp_path / "part" / ".git").write_text("gitdir: git\n")
-    (tmp_path / "part" / "git" / "HEAD").write_text("ref: refs/heads/main\n")
-    assert of_folder(tmp_path / "part").branch == "" and of_folder(tmp_path / "part").name == "part"
-    assert branch_of(tmp_path / "part") == "main"
-
-
 def test_folder_called_by_its_kind_has_the_name_above() -> None:
     paths = map(Path, ("/p/podinfo/kustomize", "/p/shop", "/k8s"))
     assert [of_folder(path).name for path in paths] == ["podinfo", "shop", "k8s"]

@@ -1,10 +1,10 @@
-"""What YAML documents say, as Kubernetes, a compose file and a spec are read, and which are refused."""
+"""What YAML and JSON documents say, as Kubernetes, a compose file and a spec are read, and which are refused."""
 
 from __future__ import annotations
 
 import pytest
 
-from sandbox.config import yaml_text
+from sandbox.config import json_text, yaml_text
 from sandbox.config.yaml_text import Refused, compose_document, document, documents, placed_documents
 
 
@@ -62,3 +62,10 @@ def test_content_json_cannot_hold_is_refused(text: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(yaml_text, "MAX_VALUES", 10)
     with pytest.raises(Refused):
         documents(text)
+
+
+@pytest.mark.parametrize(
+    ("token", "claims"), [("a.eyJhIjoxfQ.b", {"a": 1}), ("a.W10.b", {}), ("a.!.b", {}), ("a", {}), ("", {})]
+)
+def test_claims_are_those_of_a_token(token: str, claims: dict[str, int]) -> None:
+    assert json_text.claims(token) == claims

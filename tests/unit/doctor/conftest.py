@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from sandbox.components.certificates.facts import KeyPair
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.subject_names import subject_names
 from sandbox.config.schema import ResolvedSpec
 from sandbox.doctor.check import DoctorContext
 from sandbox.engine import Bind, ContainerSpec
@@ -30,6 +33,19 @@ def context(place: Home, engine: FakeEngine) -> DoctorContext:
     registry, *edge = free_ports(3)
     spec = ResolvedSpec.model_validate({"name": "demo", "registry": {"port": registry}, "edge": {"ports": tuple(edge)}})
     return DoctorContext(spec, place, {}, engine, datetime.now(UTC), " -n demo")
+
+
+@pytest.fixture
+def keystore(context: DoctorContext) -> Keystore:
+    """What `up` leaves on disk."""
+    store = Keystore(context.names.keys)
+    store.authority([context.spec.domain], now=context.now)
+    return store
+
+
+@pytest.fixture
+def default(context: DoctorContext, keystore: Keystore) -> KeyPair:
+    return keystore.leaf("default", subject_names(context.spec.domain), now=context.now)
 
 
 def start(

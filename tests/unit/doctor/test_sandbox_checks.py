@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.subject_names import subject_names
 from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.route import Route
@@ -25,18 +23,12 @@ from tests.support.registry_simulator import Simulator
 from tests.unit.doctor.conftest import start
 
 
-def issue(context: DoctorContext) -> None:
-    """What `up` leaves on disk."""
-    keystore = Keystore(context.names.keys)
-    keystore.authority([context.spec.domain], now=context.now)
-    keystore.leaf("default", subject_names(context.spec.domain), now=context.now)
-
-
 def later(context: DoctorContext, days: int) -> DoctorContext:
     return replace(context, now=context.now + timedelta(days=days))
 
 
 @pytest.mark.fault(28)
+@pytest.mark.usefixtures("default")
 @pytest.mark.parametrize(
     ("days", "status", "evidence", "fix"),
     [
@@ -52,25 +44,24 @@ def test_certificate_near_its_end_is_reported(
     context: DoctorContext, days: int, status: Status, evidence: str, fix: str
 ) -> None:
     """Certificates near their end → a row of the doctor."""
-    issue(context)
     finding = sandbox_checks.valid(later(context, days))
     assert finding.status is status and finding.evidence.startswith(evidence) and finding.fix.startswith(fix)
 
 
 @pytest.mark.fault(30)
+@pytest.mark.usefixtures("default")
 @pytest.mark.security(1)
 def test_a_key_that_others_can_read_is_an_error(context: DoctorContext) -> None:
     """A key with mode 0644 → an error of the doctor."""
-    issue(context)
     (context.names.keys / "issuing.key").chmod(0o644)
     found = sandbox_checks.valid(context)
     assert found.status is Status.ERROR and "0644" in found.evidence
 
 
 @pytest.mark.fault(31)
+@pytest.mark.usefixtures("default")
 def test_the_systems_store_is_asked(context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The root is in no store → a warning of the doctor."""
-    issue(context)
     found = sandbox_checks.trusted(context)
     assert found.status is Status.WARN and "unable to get local issuer certificate" in found.evidence
     monkeypatch.setenv("SSL_CERT_FILE", str(context.names.root_certificate))

@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from sandbox.config import loader, resolve
 from sandbox.config import schema as spec
 from sandbox.config.schema import Chart, RemoteChart, ResolvedRegistry, ResolvedSpec, Spec
 from sandbox.errors import UsageError
-
-ROOT = Path(__file__).parents[4]
 
 
 def parse(text: str) -> Spec:
@@ -142,7 +139,6 @@ EXISTING = "cluster: {provider: existing, context: t}"
         ("edge: {ports: atuo}", "1: edge.ports: must be a list, not 'atuo'", ""),
         ("edge: {listen: localhost}", "1: edge.listen: must be an IP address, without a port", ""),
         ("edge: {ports: []}", "1: edge.ports: must have at least one entry", ""),
-        ("edge: {ports: [1, 2, 3, 4, 5]}", "1: edge.ports: must have at most 4 entries", ""),
         ("edge:\n  ports:\n  - 443\n  - 443", "4: edge.ports[1]: 443 is given twice", ""),
         ("network: {nameservers: []}", "1: network.nameservers: must be 'auto', or have at least one entry", ""),
         ("network: {nameservers: ['2620:fe::9']}", "1: network.nameservers[0]: must be an IPv4 address, since", ""),
@@ -170,7 +166,6 @@ EXISTING = "cluster: {provider: existing, context: t}"
         ("credentials: [{kind: docker, registries: [quay.io/team]}]", "1: credentials[0].registries[0]: must be", ""),
         ("registry: {external: 'ftp://reg.office'}", "1: registry.external: must be HOST or HOST:PORT as in", ""),
         ("images: {mirror: 'https://mirror.example'}", "1: images.mirror: must be HOST, HOST:PORT or one with", ""),
-        ("images: {mirror: 'a.b:99999'}", "1: images.mirror: must have a port from 1 to", ""),
         ("registry: {external: 'localhost:1', storage: a}", "1: registry.storage: is for the sandbox's own", ""),
         ("edge: {ports: [443]}\nregistry:\n  port: 443", "3: registry.port: 443 is one of the edge's ports", ""),
         ("edge: {tcp: [{port: 5432, to: db}]}", "1: edge.tcp[0].to: must be NAMESPACE/SERVICE or NAMESPACE/S", ""),
@@ -184,7 +179,6 @@ EXISTING = "cluster: {provider: existing, context: t}"
         ("domain: x.test\nedge: {tls: [{host: x.test, to: 'a/b:1'}]}", "2: edge.tls[0].host: 'x.test' is the", ""),
         ("edge: {tls: [{host: a.b, to: 'a/b:1'}, {host: a.b, to: 'a/b:1'}]}", "1: edge.tls[1].host: 'a.b' is give", ""),
         ("edge: {hosts: [a.b], tls: [{host: a.b, to: 'a/b:1'}]}", "1: edge.tls[0].host: 'a.b' is one of `hosts`", ""),
-        ("edge: {run: process, tls: [{host: a.b, to: 'a/b:1'}]}", "1: edge.tls: needs the nodes' addresses: leave", ""),
         ("edge: {run: process, tcp: [{port: 1, to: a/b, proxy_protocol: true}]}", "1: edge.tcp[0].proxy_protocol", ""),
         (f"{EXISTING}\nedge: {{tcp: [{{port: 1, to: a/b, proxy_protocol: true}}]}}", "2: edge.tcp[0].proxy_prot", ""),
         (
@@ -194,12 +188,10 @@ EXISTING = "cluster: {provider: existing, context: t}"
         ),
         ("cluster: {provider: existing}", "1: cluster.context: an existing cluster needs its context", ""),
         ("cluster: {context: team}", "1: cluster.context: is not supported with 'provider: kind': leave it out", ""),
-        ("cluster: {profile: a}", "1: cluster.profile: is not supported with 'provider: kind': write 'provider: m", ""),
         ("cluster: {provider: minikube, nodes: 2}", "1: cluster.nodes: is not supported with 'provider: minikube'", ""),
         (f"{MINIKUBE}\nnetwork: {{ca: a}}", "2: network.ca: is not supported with 'provider: minikube': copy it", ""),
         (f"{EXISTING}\nedge: {{run: container}}", "2: edge.run: no container can reach an existing cluster", ""),
         (f"{EXISTING}\naddons: [metrics-server]", "2: addons: is not supported with 'provider: ", ""),
-        (f"{EXISTING}\nnetwork: {{nameservers: [1.1.1.1]}}", "2: network.nameservers: is not supported", ""),
         (f"{EXISTING}\nregistry: {{mirrors: [docker.io]}}", "2: registry.mirrors: is not supported", ""),
     ],
 )
@@ -231,14 +223,6 @@ def test_the_schema_describes_every_key() -> None:
     assert definitions["Network"]["properties"]["nameservers"]["anyOf"][1]["maxItems"] == 3
     assert re.match(schema["properties"]["name"]["pattern"], "demo")
     assert not re.match(schema["properties"]["domain"]["pattern"], "localhost")
-
-
-def test_every_key_survives_writing_and_reading() -> None:
-    examples = yaml.safe_load_all((ROOT / "scripts" / "spec-examples.yaml").read_text())
-    for example in (each for each in examples if "name" in each):
-        read = parse(yaml.safe_dump(example))
-        assert parse(yaml.safe_dump(read.model_dump(mode="json", exclude_defaults=True))) == read
-        assert Spec.model_validate_json(read.model_dump_json()) == read
 
 
 def test_certificates_cover_domain_and_hosts_ending_at_edge() -> None:

@@ -14,8 +14,6 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.certificates.facts import KeyPair
-from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.subject_names import subject_names
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
 from sandbox.doctor.check import DoctorContext
@@ -28,19 +26,6 @@ HOST = f"app.{DOMAIN}"
 INGRESSES = "/apis/networking.k8s.io/v1/ingresses"  # where the server looks for those of all namespaces
 
 Serve = Callable[..., AbstractContextManager[None]]
-
-
-@pytest.fixture
-def keystore(context: DoctorContext) -> Keystore:
-    """What `up` leaves on disk."""
-    store = Keystore(context.names.keys)
-    store.authority([DOMAIN], now=context.now)
-    return store
-
-
-@pytest.fixture
-def default(context: DoctorContext, keystore: Keystore) -> KeyPair:
-    return keystore.leaf("default", subject_names(DOMAIN), now=context.now)
 
 
 @pytest.fixture
