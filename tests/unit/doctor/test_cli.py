@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import context, diagnosis
+from sandbox.app import context as app_context
+from sandbox.app import diagnosis
 from sandbox.cli import error_handler
 from sandbox.config.schema import Spec
+from sandbox.doctor.check import DoctorContext
 from sandbox.doctor.table import CHECKS
-from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
-from sandbox.names import LABEL
-from tests.support.fakes import NETWORK, FakeEngine
+from tests.support.fakes import FakeEngine
 from tests.unit.cli.test_main import Ended, run
-from tests.unit.doctor.conftest import IMAGE
+from tests.unit.doctor.conftest import start
 
 
 def doctor(folder: Path, *arguments: str) -> Ended:
@@ -34,7 +34,7 @@ def test_without_an_engine_it_says_so_and_ends_with_1(tmp_path: Path) -> None:
     assert rows["engine.reachable"]["status"] == "error" and rows["engine.reachable"]["fix"]
     skipped = {"status": "skipped", "evidence": "needs the Docker Engine", "fix": ""}
     assert rows["ports.https"] == {"id": "ports.https", **skipped}
-    path = context.home().kubeconfig
+    path = app_context.home().kubeconfig
     path.parent.mkdir(parents=True)
     path.write_text("apiVersion: v1\n")
     path.chmod(0o644)
@@ -62,12 +62,9 @@ def test_request_is_followed_up_to_its_first_error(tmp_path: Path) -> None:
 
 
 def test_error_of_another_command_is_explained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    context: DoctorContext, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    engine = FakeEngine(IMAGE)
-    engine.create_network(NETWORK, {LABEL: ""})
-    publish = {80: (Bind("127.0.0.1", 443),)}
-    engine.run(ContainerSpec(name="other", image=IMAGE, command=("x",), labels={}, network=NETWORK, publish=publish))
+    start(context, engine, "other", port=443)
     monkeypatch.setattr(diagnosis, "probe_engine", lambda seconds: engine)
     error = SandboxError("it broke", fix="repair it")
     diagnosis.explain(error, Spec(name="demo"))
