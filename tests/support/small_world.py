@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -24,6 +24,7 @@ from sandbox.components.edge import routes
 from sandbox.components.ingress import traefik
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import ContainerSpec, EngineError
+from sandbox.errors import SandboxError
 from sandbox.names import EDGE, Home, Names
 from sandbox.plan import build as plan
 from sandbox.plan import lifecycle
@@ -57,6 +58,15 @@ KINDS: Mapping[str, Mapping[str, tuple[str, bool]]] = {
     },
 }
 
+EDITS: dict[str, dict[str, object]] = {
+    "ports": {"edge": {"ports": (9443,)}},
+    "domain": {"domain": "other.sandbox.localhost"},
+    "nameservers": {"network": {"nameservers": ("1.1.1.1",)}},
+    "no ingress": {"ingress": {"controller": "none"}},
+    "mirrors": {"registry": {"mirrors": ("quay.io",)}},
+    "nothing": {},
+}
+
 
 @dataclass
 class SmallWorld:
@@ -65,6 +75,7 @@ class SmallWorld:
     folder: Path
     registry: Simulator
     server: ApiServer
+    stack: ExitStack
     engine: FakeEngine = field(default_factory=lambda: FakeEngine(*UPSTREAM.values(), "busybox"))
     _changes: dict[str, Any] = field(default_factory=dict)
 
@@ -99,7 +110,7 @@ class SmallWorld:
         steps = plan.build(resolved, self.home, self.engine, OWN, environ=os.environ, purge=purge)
         return tuple(step for step in steps if step.name != "https")
 
-    def up(self, point: Failpoint | None = None, *, keep: bool = False, report: Reporter | None = None) -> bool:
+    def bring_up(self, point: Failpoint | None = None, *, keep: bool = False, report: Reporter | None = None) -> bool:
         """Whether `up` changed anything; with `keep` what it leaves when it breaks is what a kill would."""
         return self.walk(self.plan(), point, keep=keep, report=report)
 
@@ -109,12 +120,27 @@ class SmallWorld:
         with self._armed(point):
             return lifecycle.up(plan, report or Silent(), keep=keep)
 
-    def down(self, point: Failpoint | None = None, *, purge: bool = False) -> None:
+    def take_down(self, point: Failpoint | None = None, *, purge: bool = False) -> None:
         with self._armed(point):
             lifecycle.down(self.plan(purge=purge), Silent())
 
-    def change(self, values: Mapping[str, Any]) -> None:
-        self._changes = dict(values)
+    def kill(self, command: str, point: Failpoint) -> None:
+        dies = replace(point, action="interrupt" if command == "down" else "raise")
+        with suppress(KeyboardInterrupt, SandboxError):
+            if command == "up":
+                self.bring_up(dies, keep=True)
+            else:
+                self.take_down(dies)
+
+    @property
+    def edits(self) -> tuple[str, ...]:
+        return tuple(EDITS)
+
+    def edit(self, what: str) -> None:
+        self._changes = dict(EDITS[what])
+
+    def steps(self) -> list[str]:
+        return [step.name for step in self.plan()]
 
     def remove(self, part: str) -> None:
         match part:
@@ -156,6 +182,9 @@ class SmallWorld:
             found.add("a context")
         return found
 
+    def close(self) -> None:
+        self.stack.close()
+
     @contextmanager
     def _armed(self, point: Failpoint | None) -> Iterator[None]:
         failpoint.arm(point, doors=DOORS | {FakeEngine.__module__, __name__})
@@ -183,15 +212,14 @@ class SmallWorld:
         return 0, ""
 
 
-@contextmanager
-def small_world() -> Iterator[SmallWorld]:
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        world = SmallWorld(folder, stack.enter_context(Simulator()), stack.enter_context(serving()))
-        stack.enter_context(mock.patch.object(Kind, "of", lambda *_, **__: world.kind))
-        # Its API server has neither certificates nor accounts.
-        stack.enter_context(mock.patch("sandbox.components.cluster.kubeconfig.of_cluster", bytes))
-        yield world
+def small_world() -> SmallWorld:
+    stack = ExitStack()
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    world = SmallWorld(folder, stack.enter_context(Simulator()), stack.enter_context(serving()), stack)
+    stack.enter_context(mock.patch.object(Kind, "of", lambda *_, **__: world.kind))
+    # Its API server has neither certificates nor accounts.
+    stack.enter_context(mock.patch("sandbox.components.cluster.kubeconfig.of_cluster", bytes))
+    return world
 
 
 def _playing(engine: FakeEngine, nodes: Nodes, names: Names, new_cluster: Callable[[], None], port: int) -> Kind:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import closing
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,7 +21,7 @@ MOMENTS = (("before", 1), ("during", 1), ("during", 4), ("during", 9), ("after",
 
 @pytest.fixture
 def world() -> Iterator[SmallWorld]:
-    with small_world() as world:
+    with closing(small_world()) as world:
         yield world
 
 
@@ -43,9 +42,9 @@ def test_kill_at_any_moment_of_any_step_is_finished_by_next_up(world: SmallWorld
                 broken.add(step.title)
             began |= set(report.of("began"))
     assert broken == began, "every step that does anything was broken in the middle of it"
-    world.up()
-    assert not world.up()
-    world.down(purge=True)
+    world.bring_up()
+    assert not world.bring_up()
+    world.take_down(purge=True)
     assert (world.left(), world.foreign()) == (set(), foreign)
 
 
@@ -53,14 +52,14 @@ def test_kill_at_any_moment_of_any_step_is_finished_by_next_up(world: SmallWorld
 def test_down_interrupted_anywhere_is_finished_by_the_next(world: SmallWorld) -> None:
     """Ctrl-C before, in the middle of and after every step of `down` → the next `down --purge` leaves nothing."""
     foreign = world.foreign()
-    world.up()
+    world.bring_up()
     for step in reversed(world.plan()):
         for moment, call in MOMENTS:
             with pytest.raises(KeyboardInterrupt):
-                world.down(Failpoint(step=step.name, moment=moment, action="interrupt", call=call), purge=True)
-    world.down(purge=True)
+                world.take_down(Failpoint(step=step.name, moment=moment, action="interrupt", call=call), purge=True)
+    world.take_down(purge=True)
     assert (world.left(), world.foreign()) == (set(), foreign)
-    world.down(purge=True)
+    world.take_down(purge=True)
 
 
 @pytest.mark.fault(5, 16)
@@ -70,69 +69,10 @@ def test_failure_or_interrupt_rolls_back_what_was_begun(world: SmallWorld, step:
     """An error, a full disk or Ctrl-C in the middle of a step → what this `up` made is gone, but for data."""
     foreign = world.foreign()
     with pytest.raises((SandboxError, OSError, KeyboardInterrupt)):
-        world.up(Failpoint(step=step, moment="during", action=action))
+        world.bring_up(Failpoint(step=step, moment="during", action=action))
     data = {"volume sandbox-demo-registry", str(world.names.keys)}
     assert world.left() <= data
     assert world.foreign() == foreign
-
-
-EDITS: dict[str, dict[str, object]] = {
-    "ports": {"edge": {"ports": (9443,)}},
-    "domain": {"domain": "other.sandbox.localhost"},
-    "nameservers": {"network": {"nameservers": ("1.1.1.1",)}},
-    "no ingress": {"ingress": {"controller": "none"}},
-    "mirrors": {"registry": {"mirrors": ("quay.io",)}},
-    "nothing": {},
-}
-
-
-class InMemory(World):
-    """The machine in memory."""
-
-    def __init__(self) -> None:
-        self._stack = ExitStack()
-        self._world: SmallWorld = self._stack.enter_context(small_world())
-
-    @property
-    def edits(self) -> tuple[str, ...]:
-        return tuple(EDITS)
-
-    def steps(self) -> list[str]:
-        return [step.name for step in self._world.plan()]
-
-    def bring_up(self) -> bool:
-        return self._world.up()
-
-    def take_down(self, *, purge: bool) -> None:
-        self._world.down(purge=purge)
-
-    def kill(self, command: str, point: Failpoint) -> None:
-        dies = Failpoint(
-            step=point.step, moment=point.moment, action="interrupt" if command == "down" else "raise", call=point.call
-        )
-        with contextlib.suppress(KeyboardInterrupt, SandboxError):
-            if command == "up":
-                self._world.up(dies, keep=True)
-            else:
-                self._world.down(dies)
-
-    def remove(self, part: str) -> None:
-        self._world.remove(part)
-
-    def edit(self, what: str) -> None:
-        self._world.change(EDITS[what])
-
-    def restart_engine(self) -> None:
-        self._world.restart_engine()
-
-    def foreign(self) -> object:
-        return self._world.foreign()
-
-    def left(self) -> set[str]:
-        return self._world.left()
-
-    def close(self) -> None:
-        self._stack.close()
 
 
 @pytest.mark.fault(8, 20, 27, 59, 65)
@@ -141,7 +81,7 @@ def test_whatever_happens_up_repairs_and_down_leaves_nothing() -> None:
 
     class OfThisMachine(Sandboxes):
         def new_world(self) -> World:
-            return InMemory()
+            return small_world()
 
     bounds = settings(
         max_examples=3, stateful_step_count=5, deadline=None, suppress_health_check=list(HealthCheck), database=None
