@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.sources import PACKAGE, calls, nodes
+from tests.support.sources import PACKAGE, calls, dotted, nodes
 
 TESTS = Path(__file__).parent.parent
 LONGEST_TEST_NAME = 90
@@ -32,12 +32,7 @@ CONSTRUCTS_STEPS = {
 
 
 def reads_environment(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Attribute)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "os"
-        and node.attr in ("environ", "environb", "getenv")
-    )
+    return isinstance(node, ast.Attribute) and dotted(node) in ("os.environ", "os.environb", "os.getenv")
 
 
 def asks_for_provider(node: ast.AST) -> bool:

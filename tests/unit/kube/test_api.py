@@ -25,10 +25,8 @@ def cluster(server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_objects_are_applied_by_the_server_in_our_name(cluster: Cluster, server: ApiServer) -> None:
     cluster.apply(CONFIG_MAP)
-    method, path, kind, query = server.asked[-1]
-    assert (method, path) == ("PATCH", "/api/v1/namespaces/ns/configmaps/a")
-    assert kind == "application/apply-patch+yaml"
-    assert query == {"fieldManager": ["sandbox"], "force": ["true"]}
+    path, query = "/api/v1/namespaces/ns/configmaps/a", {"fieldManager": ["sandbox"], "force": ["true"]}
+    assert server.asked[-1] == ("PATCH", path, "application/apply-patch+yaml", query)
 
 
 @pytest.mark.parametrize(
@@ -72,15 +70,7 @@ def test_answer_of_another_program_is_one_kind_of_error(cluster: Cluster, server
         cluster.list("v1", "ConfigMap", "ns")
 
 
-SERVER_OF_A_NUMBER = b"""\
-current-context: a
-contexts: [{name: a, context: {cluster: a, user: a}}]
-clusters: [{name: a, cluster: {server: 8443}}]
-users: [{name: a, user: {}}]
-"""
-
-
-@pytest.mark.parametrize("content", [None, b"clusters: [", b"[]", b"{clusters: 5}", b"\xff\xfe", SERVER_OF_A_NUMBER])
+@pytest.mark.parametrize("content", [None, b"clusters: [", b"[]", b"{clusters: 5}", b"\xff\xfe"])
 def test_a_kubeconfig_that_cannot_be_used_is_an_error(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "config").write_bytes(content)
