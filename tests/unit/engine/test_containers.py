@@ -8,7 +8,7 @@ import signal
 import tarfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import PurePosixPath
 from types import SimpleNamespace
@@ -116,22 +116,18 @@ def test_container_that_is_being_removed_is_left_out_of_lists() -> None:
     assert [container.name for container in engine.listed()] == ["box", "renamed"]
 
 
-def executing(*ends: Mapping[str, object], stream: bytes = b"") -> Engine:
-    """Return an engine that answers how a command ended with `ends`, one after the other."""
-    raw = {"_url": "", "_post_json": None, "_result": stream}
-    return engine_of(Api(exec_create={"Id": "1"}, exec_inspect=list(ends), **raw))
-
-
 def test_command_has_the_output_of_both_streams_and_its_exit_status(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr("sandbox.system.interruption.pause", pauses.append)
-    running = {"Running": True, "ExitCode": None}
+    running, lost = {"Running": True, "ExitCode": None}, {"Running": False, "ExitCode": None}
+    ends = [running, running, {"Running": False, "ExitCode": 7}, lost]
     stream = b"\1\0\0\0\0\0\0\5START" + b"\2\0\0\0\0\0\1\0" + b"x" * 256
-    engine = executing(running, running, {"Running": False, "ExitCode": 7}, stream=stream)
+    raw = {"_url": "", "_post_json": None, "_result": stream}
+    engine = engine_of(Api(exec_create={"Id": "1"}, exec_inspect=ends, **raw))
     assert engine.execute("box", ["true"]) == (7, "START" + "x" * 256)
     assert len(pauses) == 2
     with pytest.raises(EngineError, match="running true in box failed"):
-        executing({"Running": False, "ExitCode": None}).execute("box", ["true"])
+        engine.execute("box", ["true"])
 
 
 @pytest.mark.parametrize(

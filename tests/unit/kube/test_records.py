@@ -64,9 +64,7 @@ def test_seal_is_valid_for_one_record_of_one_sandbox(server: ApiServer, tmp_path
     mine, another = records(server, tmp_path), records(server, tmp_path, "another")
     mine.write("applied", {"a": "1"})
     another.write("other", {"a": "1"})
-    server.objects[OTHER] = {
-        **server.objects[PLACE],
-        "metadata": {**server.objects[PLACE]["metadata"], "name": "other"},
-    }
+    metadata = {**server.objects[PLACE]["metadata"], "name": "other"}
+    server.objects[OTHER] = {**server.objects[PLACE], "metadata": metadata}
     assert mine.read("other") is None
     assert another.read("applied") is None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterator
 from contextlib import closing
 from types import SimpleNamespace
 
@@ -16,17 +15,6 @@ from hypothesis import strategies as st
 
 from sandbox.system import host_network, hosts_file
 from tests.support.ports import free_port
-
-
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        yield server
-
-
-def port_of(listener: socket.socket) -> int:
-    port: int = listener.getsockname()[1]
-    return port
 
 
 @pytest.mark.parametrize(
@@ -52,28 +40,27 @@ def test_port_is_free_until_a_program_listens(
     with closing(socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET)) as taken:
         taken.bind((server, 0))
         taken.listen()
-        port = port_of(taken)
+        port = taken.getsockname()[1]
         assert host_network.is_free(wanted, port) is free
         monkeypatch.setattr(socket.socket, "bind", refuse)
         assert host_network.is_free(wanted, port) is free
     assert host_network.is_free(wanted, port)
 
 
-def test_the_holder_is_this_very_process(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = host_network.holder(port_of(listener))
-    assert found
-    assert found.pid == os.getpid()
-    assert "python" in found.command
-    assert f"{found.name} (pid {found.pid}): " in str(found)
-    assert host_network.holder(free_port()) is None
-    with socket.create_connection(listener.getsockname()) as client:
-        assert host_network.holder(client.getsockname()[1]) is None, "it is only connected to"
-
+def test_the_holder_is_this_very_process(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(pid: int) -> None:
         raise psutil.NoSuchProcess(pid)
 
-    monkeypatch.setattr(psutil, "Process", gone)
-    assert host_network.holder(port_of(listener)) is None, "it ended meanwhile"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        holder = host_network.holder(port)
+        assert holder and holder.pid == os.getpid() and "python" in holder.command
+        assert f"{holder.name} (pid {holder.pid}): " in str(holder)
+        assert host_network.holder(free_port()) is None
+        with socket.create_connection(listener.getsockname()) as client:
+            assert host_network.holder(client.getsockname()[1]) is None, "it is only connected to"
+        monkeypatch.setattr(psutil, "Process", gone)
+        assert host_network.holder(port) is None, "it ended meanwhile"
 
 
 def test_the_next_free_port(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,10 +75,8 @@ def test_much_output_and_much_input_do_not_hang() -> None:
 def test_failure_has_the_command_and_its_last_lines() -> None:
     with pytest.raises(ToolFailed) as caught:
         sh(r"for n in $(seq 30); do echo line $n; done; printf '\033]0;title\007the \033[1mreason\n\n'; exit 7")
-    error = caught.value
-    assert error.status == 7
-    assert error.brief == "sh failed with status 7"
-    lines = error.details.splitlines()
+    assert (caught.value.status, caught.value.brief) == (7, "sh failed with status 7")
+    lines = caught.value.details.splitlines()
     assert lines[0].startswith("$ sh -c 'for n in")
     assert lines[1:] == [*(f"line {n}" for n in range(17, 31)), "]0;titlethe reason"]
     assert last_lines("a\tb  \n\n\x00c\n", 5) == "a\tb\nc"
@@ -159,12 +157,8 @@ def test_a_stop_that_was_asked_for_ends_programs_in_all_threads() -> None:
 
 def test_a_server_runs_for_the_length_of_the_block(tmp_path: Path) -> None:
     log = tmp_path / "log"
-
-    def silent() -> str | None:
-        return None if log.read_text().endswith("\n") else "no word yet"
-
     with serving(["sh", "-c", "echo $$; exec sleep 100"], log_to=log):
-        wait_until(silent, what="server", timeout=LONG, pause=0.01)
+        wait_until(lambda: None if log.read_text() else "silent", what="server", timeout=LONG, pause=0.01)
         os.kill(int(log.read_text()), 0)
     with pytest.raises(ProcessLookupError):
         os.kill(int(log.read_text()), 0)
