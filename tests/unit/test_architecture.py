@@ -36,9 +36,8 @@ def reads_environment(node: ast.AST) -> bool:
 
 
 def asks_for_provider(node: ast.AST) -> bool:
-    if isinstance(node, ast.Compare):
-        return any(isinstance(one, ast.Attribute) and one.attr == "provider" for one in (node.left, *node.comparators))
-    return False
+    operands = (node.left, *node.comparators) if isinstance(node, ast.Compare) else ()
+    return any(isinstance(operand, ast.Attribute) and operand.attr == "provider" for operand in operands)
 
 
 def constructs_step(node: ast.AST) -> bool:

@@ -17,7 +17,7 @@ from sandbox.errors import MissingTool
 
 @pytest.fixture
 def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a home folder of a user whose machine has no default socket; paths of sockets are short."""
+    """Make a home folder of a user whose machine has no default socket."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(endpoint, "DEFAULT", tmp_path / "default.sock")
     return tmp_path

@@ -40,11 +40,11 @@ def test_server_must_be_signed_by_the_kubeconfigs_authority(tmp_path: Path, as_f
     pair = keystores[0].leaf("server", ["a.test", "127.0.0.1"], now=datetime.now(UTC))
     with http_server.serving(ApiServer(), presenting(pair, tmp_path)) as server:
         for keystore, trusted in zip(keystores, (True, False), strict=True):
-            root = keystore.root.cert
-            held = {"certificate-authority": str(root)}
-            if not as_file:
-                held = {"certificate-authority-data": coded(root.read_bytes())}
-            cluster = {"server": f"https://127.0.0.1:{server.server_address[1]}", **held}
+            cluster = {"server": f"https://127.0.0.1:{server.server_address[1]}"}
+            if as_file:
+                cluster["certificate-authority"] = str(keystore.root.cert)
+            else:
+                cluster["certificate-authority-data"] = coded(keystore.root.cert.read_bytes())
             way = api_transport.connect(kubeconfig(tmp_path / "config", cluster, {"token": "t"}))
             refusal = pytest.raises(api_transport.Unanswered, match="certificate verify failed")
             with nullcontext() if trusted else refusal:

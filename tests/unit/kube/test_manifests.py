@@ -57,7 +57,6 @@ def test_generated_name_is_stable_for_its_content() -> None:
         (named("Pod") + "---\njust words\n", "app.yaml:5: not a Kubernetes object"),
         ("apiVersion: v1\nkind: 5\nmetadata: {name: x}\n", "app.yaml:1: not a Kubernetes object"),
         ("# a\n\napiVersion: skaffold/v3\nkind: Config\n", "app.yaml:3: this Config has no metadata.name"),
-        ("apiVersion: v1\nkind: Pod\n", "this Pod has no metadata.name"),
         ("apiVersion: v1\nkind: Pod\nmetadata: {name: [x]}\n", "metadata.name of this Pod is not text"),
         ("apiVersion: v1\nkind: Pod\nmetadata: {name: x, labels: [y]}\n", "metadata.labels of this Pod is not a map"),
         ("apiVersion: v1\nkind: List\nitems: [{kind: Pod}]\n", "app.yaml:1, item 1: not a Kubernetes object"),

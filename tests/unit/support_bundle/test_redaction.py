@@ -91,7 +91,6 @@ def test_known_secrets_are_hidden_within_json(*, ascii_only: bool) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "kubelet: Started container app",
         "secretName: default-tls",
         "GET http://127.0.0.1:5001/v2/ 200",
         "image docker.io/library/busybox@sha256:" + "a" * 64,
