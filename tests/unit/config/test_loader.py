@@ -78,6 +78,7 @@ def test_ambiguous_yaml_scalars_are_text(word: str) -> None:
         ("edge:\n\tports: a\n", "s.yaml:2:1: not valid YAML: found character that cannot start any token", ""),
         ("\nname: b: c\n", "s.yaml:2:8: not valid YAML: mapping values are not allowed", ""),
         ("name: *x\n", "s.yaml:1:7: not valid YAML: found undefined alias", ""),
+        ("name: a\napply: [1\n\n", "s.yaml:2:8: not valid YAML: did not find expected ',' or ']'", ""),
         ("- a\n", "s.yaml:1: the document must be a mapping of keys, not a list", ""),
         ("apply: &a [*a]\n", "s.yaml:1: values are nested more than 100 levels deep", ""),
         ("apply: " + "[" * 100_000, "s.yaml:1:1007: not valid YAML: exceeded maximum nesting depth", ""),
