@@ -18,7 +18,6 @@ from sandbox.errors import SandboxError
 from tests.support.http_server import Handler, answering
 
 REFERENCE = f"docker.io/kindest/node:v1.36.4@sha256:{'ab' * 32}"
-NO_HOST = 'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host'
 
 
 @pytest.mark.fault(68)
@@ -59,7 +58,7 @@ def images(port: int) -> Images:
         (401, "unauthorized: authentication required", True),
         (404, "manifest unknown", False),
         (429, "toomanyrequests: You have reached your pull rate limit", False),
-        (500, NO_HOST, False),
+        (500, 'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host', False),
     ],
 )
 def test_image_can_be_pulled_where_its_registry_answers(status: int, message: str, pulled: bool) -> None:

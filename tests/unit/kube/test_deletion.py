@@ -69,11 +69,10 @@ def test_finalizer_of_kubernetes_is_not_to_be_removed_and_namespace_names_its_ob
     assert "finalizer" not in caught.value.fix
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_a_workload_that_will_not_stay_is_not_waited_for(server: ApiServer, cluster: Cluster, there: bool) -> None:
-    if there:
-        server.objects[APP] = leaving()
-        assert progress(server.objects[APP]) == "is being deleted"
+def test_a_workload_that_will_not_stay_is_not_waited_for(server: ApiServer, cluster: Cluster) -> None:
+    readiness.wait_ready(cluster, [WANTED], timeout=0)
+    server.objects[APP] = leaving()
+    assert progress(server.objects[APP]) == "is being deleted"
     readiness.wait_ready(cluster, [WANTED], timeout=0)
 
 
