@@ -12,6 +12,11 @@ from sandbox.oci.reference import Target
 
 BASE, APP, TOP = Target("team/base", "dev"), Target("team/app", "dev"), Target("top", "latest")
 
+WITHOUT_HERE_DOCUMENT = [
+    *("RUN echo $((1<<2))", "RUN cat <<<EOF", "# RUN <<EOF", "ENV A=<<EOF", "RUN a<<EOF"),
+    *("RUN echo 'a <<EOF'", 'RUN echo "\\" <<EOF"', "RUN echo \\\\"),
+]
+
 
 def image(folder: Path, target: Target, dockerfile: str, **args: str) -> FromBuild:
     context = folder / target.repository.rpartition("/")[2]
@@ -36,6 +41,7 @@ def image(folder: Path, target: Target, dockerfile: str, **args: str) -> FromBui
         "FROM busybox\nCOPY --chown=1 \\\n  # what was built\n\n  --from=team/base:dev /a /a\n",
         "ARG A=1 TAG BASE='team/base:dev'\nFROM $BASE\n",
         "ARG BASE=team/base:dev\nFROM busybox AS first\nARG BASE\nFROM $BASE\n",
+        *(f"{line}\nFROM team/base:dev\n" for line in WITHOUT_HERE_DOCUMENT),
     ],
 )
 def test_image_is_found_by_its_name_in_the_dockerfile(tmp_path: Path, dockerfile: str) -> None:
@@ -77,18 +83,6 @@ def test_lines_of_a_here_document_name_no_image(tmp_path: Path, document: str) -
     assert bases(made)[APP] == {BASE}, "what follows counts"
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        *("RUN echo $((1<<2))", "RUN cat <<<EOF", "# RUN <<EOF", "ENV A=<<EOF", "RUN a<<EOF"),
-        *("RUN echo 'a <<EOF'", 'RUN echo "\\" <<EOF"', "RUN echo \\\\"),
-    ],
-)
-def test_other_signs_take_no_further_line(tmp_path: Path, line: str) -> None:
-    made = [image(tmp_path, APP, f"{line}\nFROM team/base:dev\n"), image(tmp_path, BASE, "FROM scratch\n")]
-    assert bases(made)[APP] == {BASE}
-
-
 def test_a_stage_with_the_name_of_an_image_is_the_stage(tmp_path: Path) -> None:
     dockerfile = "FROM busybox AS Top\nFROM top\nCOPY --from=TOP /a /a\nRUN --mount=from=top,target=/t true\n"
     made = [image(tmp_path, APP, dockerfile), image(tmp_path, TOP, "FROM top AS top\n")]
@@ -103,7 +97,3 @@ def test_bases_are_built_first_and_circles_at_last(tmp_path: Path) -> None:
     assert list(waves([top, app, base])) == [[base], [app], [top]]
     (base.context / "Dockerfile").write_text("FROM top\n")
     assert list(waves([top, app, base])) == [[top, app, base]]
-
-
-def test_missing_dockerfile_is_left_to_the_build(tmp_path: Path) -> None:
-    assert list(waves([FromBuild(APP, tmp_path)])) == [[FromBuild(APP, tmp_path)]]

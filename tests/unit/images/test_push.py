@@ -165,15 +165,6 @@ class Modern(FakeEngine):
         return content and {**content, "Descriptor": {"digest": content["Id"]}}
 
 
-def test_second_tag_in_containerd_store_needs_no_save(registry: Simulator) -> None:
-    engine = Modern({"app:1": TestImage((BASE, TOP), "app", compressed=True)}, containerd=True)
-    push([from_engine("app:1")], registry.url, engine)
-    registry.forget()
-    engine.saves.clear()
-    (result,) = push([from_engine("app:2", "app:1")], registry.url, engine)
-    assert (result.action, registry.received, engine.saves) == (Action.MOUNTED, 0, [])
-
-
 def test_compressed_layers_are_searched_where_last_pushed(registry: Simulator) -> None:
     def images(own: bytes) -> dict[str, TestImage]:
         return {
@@ -383,15 +374,6 @@ def test_a_broken_archive_is_an_error_for_people(registry: Simulator, tmp_path: 
         push([FromArchive(parse_target("x:1"), path)], registry.url)
     assert caught.value.details
     assert registry.received == 0
-
-
-@pytest.mark.fault(46)
-@pytest.mark.parametrize("top", [b"", b"[", b"[]", b"{}", index(APP.descriptor())])
-def test_a_broken_layout_is_an_error_for_people(registry: Simulator, tmp_path: Path, top: bytes) -> None:
-    """OCI folders with broken indexes → the image fails with the reason."""
-    write_layout(tmp_path, top, {})
-    with pytest.raises(PushFailed):
-        push([FromLayout(parse_target("x:1"), tmp_path)], registry.url)
 
 
 def test_push_with_fail_fast_ends_at_the_first_failure(

@@ -18,36 +18,19 @@ from tests.support.programs import make_program
 CANARY = "c4nary-s3cret"
 
 
-def encoded(account: str) -> str:
-    return base64.b64encode(account.encode()).decode()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "config.json"
-
-
-@pytest.fixture
-def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is the first of the PATH."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-    return folder
-
-
-def config(path: Path, **content: Any) -> DockerConfig:
+def config(folder: Path, **content: Any) -> DockerConfig:
+    path = folder / "config.json"
     path.write_text(json.dumps(content))
     return DockerConfig(path)
 
 
-def helper(folder: Path, name: str, script: str) -> None:
-    make_program(folder / f"docker-credential-{name}", script)
+def encoded(account: str) -> str:
+    return base64.b64encode(account.encode()).decode()
 
 
-def test_accounts_are_read_in_every_form_docker_has_written(path: Path) -> None:
+def test_accounts_are_read_in_every_form_docker_has_written(tmp_path: Path) -> None:
     keychain = config(
-        path,
+        tmp_path,
         auths={
             "ghcr.io": {"auth": encoded("me:pass:with:colons")},
             "https://url.example/v2/": {"auth": encoded(f"you:{CANARY}")},
@@ -67,8 +50,8 @@ def test_accounts_are_read_in_every_form_docker_has_written(path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["docker.io", "index.docker.io", "registry-1.docker.io", "registry-1.docker.io:443"])
 @pytest.mark.parametrize("key", [HUB_KEY, "docker.io", "index.docker.io"])
-def test_docker_hub_is_one_registry_with_many_names(path: Path, host: str, key: str) -> None:
-    assert config(path, auths={key: {"auth": encoded("me:x")}}).find(host) == Credential("me", "x")
+def test_docker_hub_is_one_registry_with_many_names(tmp_path: Path, host: str, key: str) -> None:
+    assert config(tmp_path, auths={key: {"auth": encoded("me:x")}}).find(host) == Credential("me", "x")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +78,8 @@ def test_keys_are_reduced_to_the_host(key: str, host: str) -> None:
         json.dumps({"auths": {"a": {"auth": base64.b64encode(b"\xff" + CANARY.encode()).decode()}}}),
     ],
 )
-def test_broken_file_is_named_and_not_repeated(path: Path, text: str) -> None:
+def test_broken_file_is_named_and_not_repeated(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.json"
     path.write_text(text)
     with pytest.raises(CredentialsUnusable) as caught:
         DockerConfig(path).find("a")
@@ -103,16 +87,15 @@ def test_broken_file_is_named_and_not_repeated(path: Path, text: str) -> None:
     assert CANARY not in "".join(traceback.format_exception(caught.value))
 
 
-def test_helpers_are_asked_by_stdin_and_beat_the_file(path: Path, programs: Path) -> None:
-    helper(
-        programs,
-        "one",
+def test_helpers_are_asked_by_stdin_and_beat_the_file(tmp_path: Path, programs: Path) -> None:
+    make_program(
+        programs / "docker-credential-one",
         f'read server; echo "$1 $server" >>{programs}/asked; echo "a warning: {{}}, [{{\\"Username\\"}}" >&2\n'
         f'printf \'{{"ServerURL":"%s","Username":"me","Secret":"{CANARY}"}}\' "$server"',
     )
-    helper(programs, "all", """printf '{"Username":"<token>","Secret":"long"}'""")
+    make_program(programs / "docker-credential-all", """printf '{"Username":"<token>","Secret":"long"}'""")
     keychain = config(
-        path,
+        tmp_path,
         auths={"ghcr.io": {"auth": encoded("file:x")}, HUB_KEY: {}},
         credsStore="all",
         credHelpers={"ghcr.io": "one", HUB_KEY: "one"},
@@ -125,34 +108,29 @@ def test_helpers_are_asked_by_stdin_and_beat_the_file(path: Path, programs: Path
 
 @pytest.mark.parametrize(
     "script",
-    [
-        f"echo {CANARY}; exit 3",
-        f"echo {CANARY}",
-        f"""printf '{{"Username": "{CANARY}"}}'""",
-        "",
-    ],
+    [f"echo {CANARY}; exit 3", f"echo {CANARY}", f"""printf '{{"Username": "{CANARY}"}}'""", ""],
 )
 def test_helper_without_usable_answer_is_named_and_not_quoted(
-    path: Path, programs: Path, script: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, programs: Path, script: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    helper(programs, "bad", script)
+    make_program(programs / "docker-credential-bad", script)
     with pytest.raises(CredentialsUnusable) as caught:
-        config(path, credsStore="bad").find("ghcr.io")
+        config(tmp_path, credsStore="bad").find("ghcr.io")
     assert "docker-credential-bad" in caught.value.brief
     assert "ghcr.io" in caught.value.brief
     assert CANARY not in "".join(traceback.format_exception(caught.value)) + caplog.text
 
 
 @pytest.mark.parametrize("name", ["missing", "../../bin/sh", "a b", "-x;y"])
-def test_helper_that_is_no_program_is_named(path: Path, programs: Path, name: str) -> None:
+def test_helper_that_is_no_program_is_named(tmp_path: Path, programs: Path, name: str) -> None:
     with pytest.raises(CredentialsUnusable, match="credentials"):
-        config(path, credsStore=name).find("ghcr.io")
+        config(tmp_path, credsStore=name).find("ghcr.io")
 
 
-def test_accounts_show_nothing(path: Path) -> None:
+def test_accounts_show_nothing(tmp_path: Path) -> None:
     account = Credential("user", CANARY, f"{CANARY}-2", f"{CANARY}-3")
     assert repr(account) == str(account) == "Credential()"
-    keychain = config(path, auths={"a": {"auth": encoded(f"me:{CANARY}")}})
+    keychain = config(tmp_path, auths={"a": {"auth": encoded(f"me:{CANARY}")}})
     keychain.find("a")
     assert CANARY not in repr(keychain)

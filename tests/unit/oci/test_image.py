@@ -15,7 +15,16 @@ from sandbox.oci.image import MissingPlatform, choose, fits
 from sandbox.oci.manifest import OCI_INDEX, Descriptor, Document, Index
 from sandbox.oci.manifest import parse as read
 from sandbox.oci.reference import parse_target
-from tests.support.images import FakeEngine, TestImage, digest_of, index, layer, write_layout
+from tests.support.images import (
+    FakeEngine,
+    TestImage,
+    descriptor_of,
+    digest_of,
+    index,
+    layer,
+    write_index,
+    write_layout,
+)
 from tests.support.registry_simulator import Simulator
 
 ALL = ("linux/amd64", "linux/arm64", "linux/arm/v6", "linux/arm/v7", "windows/amd64")
@@ -23,9 +32,7 @@ IMAGES = {platform: TestImage((layer(number),), platform) for number, platform i
 
 
 def described(platform: str) -> dict[str, Any]:
-    system, architecture, *variant = platform.split("/")
-    more = {"variant": variant[0]} if variant else {}
-    return IMAGES[platform].descriptor(platform={"os": system, "architecture": architecture, **more})
+    return IMAGES[platform].on(platform)
 
 
 def attestation(platform: str) -> dict[str, Any]:
@@ -80,31 +87,26 @@ def children(registry: Simulator, tag: str) -> list[str]:
 
 
 def test_a_layout_of_many_platforms_is_pushed_with_some_of_them(registry: Simulator, tmp_path: Path) -> None:
-    blobs = {digest: data for image in IMAGES.values() for digest, data in image.files.items()}
     top = index(*map(described, ALL))
-    listed = {"mediaType": OCI_INDEX, "digest": digest_of(top), "size": len(top)}
-    write_layout(tmp_path, index(listed), {**blobs, digest_of(top): top})
+    write_index(tmp_path, top, *IMAGES.values())
     wanted = ("linux/amd64", "linux/arm64")
     (one,) = push([FromLayout(parse_target("app:two"), tmp_path, None, wanted)], registry.url)
     assert children(registry, "two") == [digest_of(IMAGES[platform].manifest) for platform in wanted]
     assert one.source == digest_of(top)
     (single,) = push([FromLayout(parse_target("app:one"), tmp_path, None, wanted[:1])], registry.url)
     assert single.digest == digest_of(IMAGES["linux/amd64"].manifest)
+    missing = FromLayout(parse_target("app:x"), tmp_path, None, ("linux/s390x", "linux/riscv64", *wanted))
     with pytest.raises(PushFailed, match="does not exist for linux/s390x, linux/riscv64"):
-        push(
-            [FromLayout(parse_target("app:x"), tmp_path, None, ("linux/s390x", "linux/riscv64", *wanted))], registry.url
-        )
+        push([missing], registry.url)
     (whole,) = push([FromLayout(parse_target("app:all"), tmp_path)], registry.url)
     assert whole.digest == digest_of(top)
 
 
 def test_index_below_an_index_is_listed_as_what_is_left_of_it(registry: Simulator, tmp_path: Path) -> None:
     inner = index(described("linux/amd64"), described("linux/arm64"))
-    below = {"mediaType": OCI_INDEX, "digest": digest_of(inner), "size": len(inner)}
-    top = index(below, described("windows/amd64"))
+    top = index(descriptor_of(inner), described("windows/amd64"))
     blobs = {**IMAGES["linux/amd64"].files, **IMAGES["windows/amd64"].files, digest_of(inner): inner}
-    listed = {"mediaType": OCI_INDEX, "digest": digest_of(top), "size": len(top)}
-    write_layout(tmp_path, index(listed), {**blobs, digest_of(top): top})
+    write_layout(tmp_path, index(descriptor_of(top)), {**blobs, digest_of(top): top})
     (one,) = push([FromLayout(parse_target("app:1"), tmp_path)], registry.url)
     assert children(registry, "1") == [digest_of(IMAGES[each].manifest) for each in ("linux/amd64", "windows/amd64")]
     assert one.notes == ("left out, because its source lacks them: linux/arm64",)
@@ -116,17 +118,16 @@ def test_image_without_an_index_is_judged_by_its_config(registry: Simulator, tmp
     image = IMAGES["linux/amd64"]
     write_layout(tmp_path, index(image.descriptor()), image.files)
     engine = FakeEngine({"app:dev": image})
-    for _ in range(2):
-        good: list[Entry] = [
-            FromLayout(parse_target("app:1"), tmp_path, None, ("linux/amd64",)),
-            FromDaemon(parse_target("app:2"), "app:dev", ("linux/amd64",)),
+
+    def entries(platform: str) -> list[Entry]:
+        return [
+            FromLayout(parse_target("app:1"), tmp_path, None, (platform,)),
+            FromDaemon(parse_target("app:2"), "app:dev", (platform,)),
         ]
-        push(good, registry.url, engine)
-    bad: list[Entry] = [
-        FromLayout(parse_target("app:1"), tmp_path, None, ("linux/arm64",)),
-        FromDaemon(parse_target("app:2"), "app:dev", ("linux/arm64",)),
-    ]
+
+    for _ in range(2):
+        push(entries("linux/amd64"), registry.url, engine)
     with pytest.raises(PushFailed) as caught:
-        push(bad, registry.url, engine)
+        push(entries("linux/arm64"), registry.url, engine)
     assert caught.value.details.count("does not exist for linux/arm64") == 2
     assert "it exists for: linux/amd64" in caught.value.details
