@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ import pytest
 import zstandard
 
 from sandbox.errors import SandboxError
-from sandbox.images.images_yaml import Entry, FromArchive, FromLayout, FromRegistry
+from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromLayout, FromRegistry
 from sandbox.images.progress import Action, Observer, Result
 from sandbox.images.push import PushFailed, push
+from sandbox.images.sources.image_source import EngineAccess
 from sandbox.oci import reference
 from sandbox.oci.manifest import Compression
 from sandbox.oci.reference import parse_target, target_of
 from sandbox.system import interruption
+from tests.support.engine_folder import ContainerdEngine, ReadableEngine
 from tests.support.images import (
     FakeEngine,
     TestImage,
@@ -352,15 +355,17 @@ BROKEN = {
     "no image": tar({"readme": b"hello"}),
     "cut short": old_save({"app:dev": APP})[:40_000],
     "manifest is no JSON": tar({"manifest.json": b"{"}),
-    "manifest has a number": tar({"manifest.json": b"[1]"}),
     "tags are numbers": tar({"manifest.json": b'[{"Config": "c", "Layers": [], "RepoTags": [1]}]'}),
     "index is a list": tar({"index.json": b"[1]"}),
+    "manifest is absent": tar({"index.json": index(APP.descriptor())}),
     "config is absent": tar({"manifest.json": b'[{"Config": "x.json", "Layers": []}]'}),
     "config is no JSON": tar({"manifest.json": b'[{"Config": "x.json", "Layers": []}]', "x.json": b"?"}),
     "layers are too few": tar({"manifest.json": b'[{"Config": "x.json", "Layers": []}]', "x.json": APP.config}),
     "header has no number": with_record("25 GNU.sparse.size=abc\n"),
     "header has a wrong length": with_record("99999999999999999999 a=b\n"),
     "layer is absent": new_save({"app:dev": APP}, without=[digest_of(TOP)]),
+    "gzip is cut short": gzip.compress(new_save({"app:dev": APP}), 1)[:-20],
+    "zstd is cut short": zstandard.compress(new_save({"app:dev": APP}))[:-20],
 }
 
 
@@ -418,7 +423,7 @@ def test_interrupted_push_leaves_no_partial_image_and_resumes(registry: Simulato
 
 
 def test_the_observer_can_know_how_far_a_push_is(registry: Simulator, tmp_path: Path) -> None:
-    heard = dict.fromkeys(("planned", "sent", "spared"), 0)
+    heard = Counter[str]()
 
     class Watch(Observer):
         def planned(self, images: int, blobs: int, size: int) -> None:
@@ -435,3 +440,64 @@ def test_the_observer_can_know_how_far_a_push_is(registry: Simulator, tmp_path: 
     push([layout(tmp_path), FromLayout(parse_target("again:1"), tmp_path / "oci")], registry.url, None, Watch())
     assert heard["planned"] == heard["sent"] + heard["spared"]
     assert heard["sent"] == len(TOP) + len(APP.config)
+
+
+def planned(results: Sequence[Result]) -> list[tuple[str, Action, int, int, str]]:
+    return [(one.target, one.action, one.blobs, one.size, one.digest) for one in results]
+
+
+def untouched(registry: Simulator) -> bool:
+    return {request.method for request in registry.requests} <= {"GET", "HEAD"}
+
+
+def test_dry_run_predicts_the_push(registry: Simulator, tmp_path: Path) -> None:
+    for name, image in (("app", APP), ("tool", TOOL)):
+        write_layout(tmp_path / name, index(image.descriptor()), image.files)
+    sources = {"app:1": "app", "tool:1": "tool", "copy:1": "app", "absent:1": "absent"}
+    entries = [FromLayout(parse_target(name), tmp_path / folder) for name, folder in sources.items()]
+    with pytest.raises(PushFailed) as caught:
+        push(entries, registry.url, dry=True)
+    before = planned(caught.value.results)
+    assert [one[:4] for one in before] == [
+        ("app:1", Action.UPLOADED, 4, sum(map(len, (*APP.layers, APP.config)))),
+        ("tool:1", Action.UPLOADED, 2, len(OTHER) + len(TOOL.config)),
+        ("copy:1", Action.MOUNTED, 0, 0),
+    ]
+    assert [str(target) for target in caught.value.failures] == ["absent:1"]
+    assert untouched(registry)
+    assert planned(push(entries[:3], registry.url)) == before
+    registry.forget()
+    assert {one.action for one in push(entries[:3], registry.url, dry=True)} == {Action.SKIPPED}
+    assert untouched(registry)
+
+
+@pytest.mark.parametrize("compression", Compression)
+def test_dry_run_neither_saves_nor_builds(registry: Simulator, tmp_path: Path, compression: Compression) -> None:
+    engine = FakeEngine({"app:1": APP, "tool:1": TOOL})
+    entries = [from_engine("app:1"), from_engine("tool:1"), from_engine("absent:1")]
+    built = FromBuild(parse_target("built:1"), tmp_path)
+    with pytest.raises(PushFailed) as caught:
+        push([*entries, built], registry.url, engine, compression=compression, dry=True)
+    assert not caught.value.results
+    assert [str(target) for target in caught.value.failures] == ["absent:1"]
+    assert (engine.saves, engine.built, untouched(registry)) == ([], [], True)
+    push(entries[:2], registry.url, engine, compression=compression)
+    engine.saves.clear()
+    again = push(entries[:2], registry.url, engine, compression=compression, dry=True)
+    assert [one.action for one in again] == [Action.SKIPPED, Action.SKIPPED]
+    assert engine.saves == []
+
+
+@pytest.mark.parametrize("kind", [ReadableEngine, ContainerdEngine])
+def test_dry_run_sizes_are_exact_where_folders_can_be_read(
+    registry: Simulator, tmp_path: Path, kind: type[ReadableEngine | ContainerdEngine]
+) -> None:
+    engine = kind({"app:1": APP, "tool:1": TOOL}, containerd=kind is ContainerdEngine, folder=tmp_path)
+    entries = [from_engine("app:1"), from_engine("tool:1")]
+    before = planned(push(entries, registry.url, engine, dry=True))
+    assert len(before) == 2 and untouched(registry)
+    assert planned(push(entries, registry.url, engine)) == before
+    assert engine.saves == []
+    with Simulator() as other:
+        saved = push(entries, other.url, engine, access=EngineAccess(reading=False))
+    assert (planned(saved), len(engine.saves)) == (before, 1)

@@ -40,15 +40,6 @@ class Keys:
         return self.answer
 
 
-class Clock:
-    """A clock that is moved by hand."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def registry() -> Iterator[Simulator]:
     with Simulator(tokens=TokenServer(login=f"me:{CANARY}")) as simulator:
@@ -114,17 +105,6 @@ def test_token_expiring_during_an_upload_is_renewed(registry: Simulator, tokens:
     assert len(opened) == 2 and not registry.uploads
 
 
-def test_a_token_is_renewed_before_it_ends(registry: Simulator, tokens: TokenServer) -> None:
-    tokens.seconds = 60
-    clock = Clock()
-    with Client(registry.url, keychain=Keys(ACCOUNT), clock=clock) as client:
-        for step, count in ((0.0, 1), (49.0, 1), (2.0, 2), (49.0, 2), (2.0, 3)):
-            clock.now += step
-            client.blob_size("app", BLOB.digest)
-            assert len(tokens.given) == count
-    assert statuses(registry).count(401) == 1
-
-
 def test_threads_that_need_one_token_fetch_it_once(registry: Simulator, tokens: TokenServer) -> None:
     with signed_in(registry) as client, ThreadPoolExecutor(8) as pool:
         assert set(pool.map(lambda _: client.blob_size("app", BLOB.digest), range(40))) == {None}
@@ -137,15 +117,6 @@ def test_an_identity_token_is_traded_and_never_part_of_a_url(registry: Simulator
         client.upload("app", BLOB, chunks)
     assert tokens.asked == [("POST", "repository:app:pull,push")]
     assert not any(CANARY in one.path for one in registry.requests)
-
-
-def test_basic_authentication_is_sent_after_a_challenge(registry: Simulator) -> None:
-    registry.tokens, registry.basic = None, f"me:{CANARY}"
-    with signed_in(registry) as client:
-        client.upload("app", BLOB, chunks)
-        client.upload("tool", BLOB, chunks)
-    assert [one.authorization for one in registry.requests][:2] == ["", basic(f"me:{CANARY}")]
-    assert statuses(registry).count(401) == 1
 
 
 def test_public_images_need_no_keychain_even_a_broken_one(registry: Simulator, tokens: TokenServer) -> None:
@@ -219,7 +190,7 @@ def test_a_realm_that_others_could_read_gets_nothing(registry: Simulator, tokens
 def test_redirected_blob_request_carries_no_credentials(
     registry: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, name: str
 ) -> None:
-    """A blob is redirected to another host → asked there without the registry's account, nor one of netrc."""
+    """A blob is redirected to another host → it gets no account, even where it demands one."""
     (tmp_path / "netrc").write_text(f"default login me password {CANARY}\n")
     (tmp_path / "netrc").chmod(0o600)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
@@ -231,31 +202,12 @@ def test_redirected_blob_request_carries_no_credentials(
         registry.redirect_blobs = store.url.replace("127.0.0.1", name)
         with client.blob("app", BLOB.digest) as parts:
             assert b"".join(parts) == DATA
-        assert [one.authorization for one in store.requests] == [""]
         assert registry.requests[-1].authorization
-
-
-@pytest.mark.security(11)
-def test_store_that_asks_for_an_account_does_not_get_the_registrys(registry: Simulator) -> None:
-    """A blob is redirected to a server that demands an account → an error, and no account is sent there."""
-    with Simulator(basic=f"me:{CANARY}") as store, signed_in(registry) as client:
-        client.upload("app", BLOB, chunks)
-        registry.redirect_blobs = store.url
+        store.basic = f"me:{CANARY}"
         with pytest.raises(RegistryError) as caught, client.blob("app", BLOB.digest):
             pass
         assert caught.value.status == 401
-        assert [one.authorization for one in store.requests] == [""]
-
-
-@pytest.mark.security(11)
-def test_circles_and_distant_redirects_into_this_machine_end(registry: Simulator) -> None:
-    """Redirects in a circle or into this machine → refused."""
-    registry.tokens = None
-    with signed_in(registry) as client:
-        client.upload("app", BLOB, chunks)
-        registry.redirect_blobs = registry.url
-        with pytest.raises(RegistryError, match="no usable connection"), client.blob("app", BLOB.digest):
-            pass
+        assert {one.authorization for one in store.requests} == {""}
 
 
 @pytest.mark.security(6)

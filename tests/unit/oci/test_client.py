@@ -12,14 +12,13 @@ import pytest
 from sandbox.errors import UsageError
 from sandbox.oci import address
 from sandbox.oci.authorization import challenges
-from sandbox.oci.client import Client, Clients
-from sandbox.oci.credential import Credential
+from sandbox.oci.client import Client
 from sandbox.oci.digest import DigestMismatch
 from sandbox.oci.manifest import Descriptor, document
 from sandbox.oci.oci_errors import RegistryError, from_response
 from sandbox.oci.transport import TRIES
 from tests.support.images import TestImage, digest_of, layer
-from tests.support.registry_simulator import RESET, RESET_ANSWER, Fault, Simulator, basic
+from tests.support.registry_simulator import RESET, RESET_ANSWER, Fault, Simulator
 
 DATA = bytes(range(256)) * 9000
 BLOB = Descriptor("application/octet-stream", digest_of(DATA), len(DATA))
@@ -228,21 +227,6 @@ def test_addresses_get_the_scheme_they_need(text: str, full: str, loopback: bool
 def test_invalid_address_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         address.parse(text)
-
-
-class Keys:
-    def find(self, host: str) -> Credential:
-        return Credential(host.partition(":")[0], "secret")
-
-
-def test_each_name_of_an_address_has_its_own_client_and_account(registry: Simulator) -> None:
-    registry.basic = "localhost:secret"
-    with contextlib.ExitStack() as stack:
-        clients = Clients(stack, Keys())
-        client = clients.at(registry.url.replace("127.0.0.1", "localhost"))
-        assert clients.at(client.url) is client is not clients.at(registry.url)
-        assert client.blob_size("app", BLOB.digest) is None
-    assert registry.requests[-1].authorization == basic(registry.basic)
 
 
 @pytest.mark.parametrize(
