@@ -84,14 +84,6 @@ def test_archive_without_an_image_is_an_error(tmp_path: Path, registry: Simulato
     assert not registry.manifests and not registry.content
 
 
-def test_saved_image_without_layers_is_pushed(tmp_path: Path, registry: Simulator) -> None:
-    config = json.dumps({"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": None}})
-    table = json.dumps([{"Config": "c.json", "RepoTags": ["a:1"], "Layers": None}])
-    path = archive(tmp_path / "a.tar", {"manifest.json": table.encode(), "c.json": config.encode()})
-    push([FromArchive(parse_target("a:1"), path)], registry.url)
-    assert registry.manifest("a", "1")["layers"] == []
-
-
 def saved_by_id(folder: Path) -> Path:
     """What `docker save ID ID` writes: images without names."""
     table: list[dict[str, Any]] = [

@@ -31,10 +31,6 @@ ALL = ("linux/amd64", "linux/arm64", "linux/arm/v6", "linux/arm/v7", "windows/am
 IMAGES = {platform: TestImage((layer(number),), platform) for number, platform in enumerate(ALL)}
 
 
-def described(platform: str) -> dict[str, Any]:
-    return IMAGES[platform].on(platform)
-
-
 def attestation(platform: str) -> dict[str, Any]:
     proof = TestImage((), f"proof of {platform}")
     annotations = {
@@ -45,7 +41,7 @@ def attestation(platform: str) -> dict[str, Any]:
 
 
 def several(*platforms: str) -> Document:
-    return Document(OCI_INDEX, index(*map(described, platforms), *map(attestation, platforms)))
+    return Document(OCI_INDEX, index(*(IMAGES[name].on(name) for name in platforms), *map(attestation, platforms)))
 
 
 @given(st.lists(st.sampled_from(ALL), min_size=1, unique=True), st.lists(st.sampled_from(ALL), min_size=1, unique=True))
@@ -87,7 +83,7 @@ def children(registry: Simulator, tag: str) -> list[str]:
 
 
 def test_a_layout_of_many_platforms_is_pushed_with_some_of_them(registry: Simulator, tmp_path: Path) -> None:
-    top = index(*map(described, ALL))
+    top = index(*(IMAGES[name].on(name) for name in ALL))
     write_index(tmp_path, top, *IMAGES.values())
     wanted = ("linux/amd64", "linux/arm64")
     (one,) = push([FromLayout(parse_target("app:two"), tmp_path, None, wanted)], registry.url)
@@ -103,8 +99,8 @@ def test_a_layout_of_many_platforms_is_pushed_with_some_of_them(registry: Simula
 
 
 def test_index_below_an_index_is_listed_as_what_is_left_of_it(registry: Simulator, tmp_path: Path) -> None:
-    inner = index(described("linux/amd64"), described("linux/arm64"))
-    top = index(descriptor_of(inner), described("windows/amd64"))
+    inner = index(IMAGES["linux/amd64"].on("linux/amd64"), IMAGES["linux/arm64"].on("linux/arm64"))
+    top = index(descriptor_of(inner), IMAGES["windows/amd64"].on("windows/amd64"))
     blobs = {**IMAGES["linux/amd64"].files, **IMAGES["windows/amd64"].files, digest_of(inner): inner}
     write_layout(tmp_path, index(descriptor_of(top)), {**blobs, digest_of(top): top})
     (one,) = push([FromLayout(parse_target("app:1"), tmp_path)], registry.url)

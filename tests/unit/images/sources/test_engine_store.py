@@ -137,12 +137,14 @@ def containerd(tmp_path: Path) -> ContainerdEngine:
     return ContainerdEngine({"app:1": image}, containerd=True, folder=tmp_path / "docker")
 
 
-@pytest.mark.parametrize("harm", harm_to_files.WHOLE)
-def test_image_is_saved_when_its_manifest_in_containerd_is_damaged(
-    registry: Simulator, containerd: ContainerdEngine, harm: Callable[[Path], None]
+@pytest.mark.parametrize(
+    ("part", "harm"), [("layer", Path.unlink), *(("manifest", harm) for harm in harm_to_files.WHOLE)]
+)
+def test_image_is_saved_when_containerd_lacks_a_layer_or_has_a_damaged_manifest(
+    registry: Simulator, containerd: ContainerdEngine, part: str, harm: Callable[[Path], None]
 ) -> None:
     image = containerd.images["app:1"]
-    harm(containerd.blob(digest_of(image.manifest)))
+    harm(containerd.blob(digest_of(image.blobs[1] if part == "layer" else image.manifest)))
     (result,) = push([from_engine("app:1")], registry.url, containerd)
     assert (result.digest, len(containerd.saves)) == (digest_of(image.manifest), 1)
     assert held(registry) >= set(image.files)
@@ -155,11 +157,3 @@ def test_blob_of_containerd_with_other_bytes_fails_the_image(
     image = containerd.images["app:1"]
     harm_to_files.changed(containerd.blob(digest_of(image.blobs[1] if part == "layer" else image.config)))
     fails_whole(registry, containerd)
-
-
-def test_image_is_saved_when_containerd_lacks_one_of_its_blobs(
-    registry: Simulator, containerd: ContainerdEngine
-) -> None:
-    containerd.blob(digest_of(containerd.images["app:1"].blobs[1])).unlink()
-    push([from_engine("app:1")], registry.url, containerd)
-    assert len(containerd.saves) == 1
