@@ -50,7 +50,6 @@ def test_image_is_found_by_its_name_in_the_dockerfile(tmp_path: Path, dockerfile
 @pytest.mark.parametrize(
     "dockerfile",
     [
-        "FROM team/base:1\n",
         "FROM team/base\n",
         "FROM ghcr.io/team/base:dev\n",
         "FROM team/app:dev\n",

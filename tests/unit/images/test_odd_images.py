@@ -177,6 +177,14 @@ def test_document_that_has_changed_is_not_pushed(
     assert not registry.manifests
 
 
+def test_archive_that_is_gone_when_a_layer_is_read_is_named(tmp_path: Path) -> None:
+    path = saved_by_id(tmp_path)
+    image = image_of(path, digest_of(OTHER.config))
+    path.unlink()
+    with pytest.raises(BadImage, match=f"{path} cannot be read"), image.origin.open(image.blobs[-1]) as chunks:
+        list(chunks)
+
+
 def test_a_document_that_nests_without_end_is_refused() -> None:
     deep = b'{"schemaVersion": 2, "layers": ' + b"[" * 100_000
     with pytest.raises(BadImage, match="not JSON"):

@@ -62,10 +62,6 @@ def chunks() -> contextlib.AbstractContextManager[Iterator[bytes]]:
     return contextlib.nullcontext(iter([DATA[:50_000], DATA[50_000:]]))
 
 
-def statuses(registry: Simulator) -> list[int]:
-    return [one.status for one in registry.requests]
-
-
 def test_tokens_are_asked_for_what_is_done_and_kept(registry: Simulator, tokens: TokenServer) -> None:
     with signed_in(registry) as client:
         for repository in ("team/app", "tool"):
@@ -81,7 +77,7 @@ def test_tokens_are_asked_for_what_is_done_and_kept(registry: Simulator, tokens:
         "repository:tool:pull,push",
         "repository:copy:pull,push repository:tool:pull",
     ]
-    assert statuses(registry).count(401) == 1
+    assert [one.status for one in registry.requests].count(401) == 1
 
 
 def test_token_expiring_during_an_upload_is_renewed(registry: Simulator, tokens: TokenServer) -> None:
