@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ import pytest
 from sandbox import Sandbox, SandboxError, Spec
 from sandbox.app import context as world
 from sandbox.app import machine_plan, requirements
-from sandbox.app.agreement import Agreement, agree_on_origin, replaced
+from sandbox.app.agreement import Agreement, agree_on_origin
 from sandbox.app.edge import ports
 from sandbox.app.running import snapshots
 from sandbox.app.session import Session, wake_paused
@@ -36,6 +38,7 @@ from sandbox.provider import Standing
 from sandbox.snapshot.snapshot_restore import Restoring
 from sandbox.snapshot.snapshot_store import Store
 from sandbox.step import State, Status
+from sandbox.system.sandbox_lock import Busy
 from tests.support.fakes import FakeEngine, FakeStep, NoWork, RecordingReporter
 from tests.support.http_server import Handler, answering
 from tests.support.tls import NOW, TlsServer, make_pki, presenting
@@ -76,11 +79,8 @@ def test_sandbox_is_up_inside_the_block_and_gone_after_it(there: set[str]) -> No
         assert up.registry == "localhost:5005"
         assert up.url("hello") == "https://hello.x.sandbox.localhost:8444/"
         assert up.url("other.example", "/p") == "https://other.example:8444/p"
-        assert [up.url("hello", one).rpartition(":")[2] for one in ("p", "?q=1", "")] == [
-            "8444/p",
-            "8444/?q=1",
-            "8444/",
-        ]
+        for path, requested in (("p", "/p"), ("?q=1", "/?q=1"), ("", "/")):
+            assert up.url("hello", path) == f"https://hello.x.sandbox.localhost:8444{requested}"
     assert "cluster" not in there
     assert report.of("finished") == ["Cluster", "Apply"]
 
@@ -132,11 +132,10 @@ def test_lost_cluster_is_not_replaced_in_silence(
     there: set[str], monkeypatch: pytest.MonkeyPatch, act: Callable[[Sandbox], object]
 ) -> None:
     """Its nodes were removed by others → `up` and `start` say what is lost; only a yes makes a new cluster."""
-    names = world.home().sandbox("x")
+    names, made = world.home().sandbox("x"), list[object]()
     nodes = kind_provider.nodes(cast("Any", FakeEngine()), names)
     provider = SimpleNamespace(standing=lambda: Standing.ABSENT, nodes=nodes)
     lost = ClusterStep(cast("Any", provider), names, "v1", requires=())
-    made: list[object] = []
 
     def apply(step: ClusterStep, work: object) -> Status:
         made.append(step)
@@ -232,13 +231,6 @@ def test_clients_trust_the_users_own_certificate(tmp_path: Path) -> None:
         assert found.get("x.sandbox.localhost").status == 200
 
 
-def test_second_command_on_a_sandbox_waits_and_names_the_first(there: set[str]) -> None:
-    first, second = Sandbox(Spec(name="x")), Sandbox(Spec(name="x"), patience=0)
-    with first.session.alone("x", "up"), pytest.raises(SandboxError, match=r"Sandbox\.up"):
-        second.up()
-    assert second.up()
-
-
 def test_the_spec_may_be_a_file_or_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "My Shop").mkdir()
     (tmp_path / "My Shop" / "sandbox.yaml").touch()
@@ -298,45 +290,23 @@ def test_fixture_shows_what_failed_with_its_fix(tmp_path: Path) -> None:
 
 
 @pytest.mark.security(17)
-def test_name_of_another_origin_is_refused_to_a_program(there: set[str], tmp_path: Path) -> None:
-    """`Sandbox(FILE)` with the name of a sandbox from another file → an error with both files, nothing is made."""
-    names = world.home().sandbox("demo")
-    RememberedStep(names, ResolvedSpec(name="demo")).apply(NoWork())
-    file = tmp_path / "sandbox.yaml"
-    file.write_text("name: demo\n")
-    with saved_spec.coming_from(names, Origin.of(Path("/elsewhere/sandbox.yaml"))):
-        pass
-    with pytest.raises(SandboxError, match="was brought up from elsewhere") as caught:
-        Sandbox(tmp_path).up()
-    assert caught.value.id == "other-origin" and there == set()
-    assert "/elsewhere/sandbox.yaml" in caught.value.details and str(file) in caught.value.details
-    assert replaced(names, Origin.of(file)) == "/elsewhere/sandbox.yaml (not there any more)"
-    with saved_spec.coming_from(names, Origin.of(file)):
-        assert Sandbox(file).up()
-    assert saved_spec.origin(names) == Origin.of(file)
-
-
-@pytest.mark.security(17)
-def test_fetched_spec_does_not_replace_one_of_unknown_origin(tmp_path: Path) -> None:
-    """A program brought it up without a file → a program's own file is accepted, a fetched spec is refused."""
-    names, own = world.home().sandbox("demo"), tmp_path / "sandbox.yaml"
-    RememberedStep(names, ResolvedSpec(name="demo")).apply(NoWork())
-    agree_on_origin(names, Origin.of(own), "up", Agreement())
-    with pytest.raises(SandboxError, match="was brought up from elsewhere") as caught:
-        agree_on_origin(names, Origin(kind="git", source="https://git.test/team/app"), "up", Agreement())
-    assert caught.value.id == "other-origin" and "by a program" in caught.value.details
-
-
 @pytest.mark.parametrize(
     ("doing", "loss"),
     [("down", "removed, with all data"), ("restore", "replaced by the snapshot"), ("push", "--prune deletes tags")],
 )
-def test_question_about_another_origin_names_the_loss(doing: str, loss: str) -> None:
-    names = world.home().sandbox("demo")
+def test_fetched_spec_does_not_replace_one_of_another_origin(tmp_path: Path, doing: str, loss: str) -> None:
+    """A program or another file brought it up → a fetched spec is refused, and the error names the loss."""
+    names, file = world.home().sandbox("demo"), tmp_path / "sandbox.yaml"
     RememberedStep(names, ResolvedSpec(name="demo")).apply(NoWork())
-    with pytest.raises(SandboxError, match="was brought up from elsewhere") as caught:
-        agree_on_origin(names, Origin(kind="git", source="https://git.test/team/app"), doing, Agreement())
-    assert loss in caught.value.details
+    agree_on_origin(names, Origin.of(file), doing, Agreement())
+    fetched = Origin(kind="git", source="https://git.test/team/app")
+    for origin, earlier in ((None, "by a program"), (Origin.of(file), f"{file} (not there any more)")):
+        with saved_spec.coming_from(names, origin):
+            pass
+        with pytest.raises(SandboxError, match="was brought up from elsewhere") as caught:
+            agree_on_origin(names, fetched, doing, Agreement())
+        assert caught.value.id == "other-origin"
+        assert loss in caught.value.details and earlier in caught.value.details
 
 
 @pytest.mark.parametrize("wrong", [{"name": "No Name"}, {"registry": Registry(port=443)}])
@@ -399,11 +369,6 @@ def test_sandbox_of_another_engine_is_refused(use: Callable[[Placed], None]) -> 
     assert said[0].endswith("remove what is there by: DOCKER_HOST=unix:///a.sock sandbox down x")
 
 
-@pytest.mark.parametrize("password", ["", ":secret", ":sec@ret"])
-def test_recorded_engine_has_no_password(password: str) -> None:
-    assert UsedEngine.of(Placed("a", f"tcp://me{password}@b:2375")).address == "tcp://me@b:2375"
-
-
 @pytest.mark.parametrize("engine", [Placed("a", "unix:///run/a.sock"), Placed("new", "unix:///a.sock")])
 def test_same_engine_by_address_or_id_is_no_other(use: Callable[[Placed], None], engine: Placed) -> None:
     use(HERE)
@@ -413,3 +378,21 @@ def test_same_engine_by_address_or_id_is_no_other(use: Callable[[Placed], None],
     sandbox = Sandbox(Spec(name="x"))
     sandbox.up()
     assert UsedEngine.read(sandbox.names) == UsedEngine.of(engine)
+    remote = Placed("a", "tcp://me:sec@ret@b:2375")
+    assert UsedEngine.of(remote).address == "tcp://me@b:2375", "no password is recorded"
+
+
+@pytest.mark.fault(9)
+def test_second_dev_is_refused_with_the_process_of_the_first() -> None:
+    """`sandbox dev` of a sandbox that another one follows → at once an error with its process; after it, it works."""
+    session, begun = Session(command="sandbox dev"), time.monotonic()
+    with session.following("demo"), session.following("other"):
+        with pytest.raises(Busy) as caught, session.following("demo"):
+            pass
+        assert time.monotonic() - begun < session.patience / 100
+        assert caught.value.brief == "another command works on the files of 'demo'"
+        assert f"`sandbox dev` (pid {os.getpid()}, since" in caught.value.details
+        assert caught.value.fix == f"wait for it, or end it: kill {os.getpid()}"
+    with session.following("demo"):
+        pass
+    assert not world.home().lock("demo").exists()

@@ -14,15 +14,12 @@ from sandbox.app.session import Session
 from sandbox.bundle import released_tools
 from sandbox.bundle.released_tools import Release
 from sandbox.bundle.store import Store
+from sandbox.cli.prompts import Asking
 from sandbox.config.schema import Spec
 from sandbox.errors import MissingTool, SandboxError
+from tests.support.programs import make_program
 
 pytestmark = pytest.mark.downloads
-
-
-class Agreeing(Agreement):
-    def allow(self, refusal: SandboxError) -> bool:
-        return True
 
 
 @pytest.fixture
@@ -32,8 +29,8 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def provide(agreement: Agreement, session: Session | None = None, **spec: Any) -> None:
-    requirements.provide_tools(Spec.model_validate(spec), home(), session or Session(), agreement)
+def provide(agreement: Agreement, **spec: Any) -> None:
+    requirements.provide_tools(Spec.model_validate(spec), home(), Session(), agreement)
 
 
 def test_a_program_without_the_users_consent_is_an_error_with_both_ways(programs: Path, fetched: list[str]) -> None:
@@ -43,18 +40,14 @@ def test_a_program_without_the_users_consent_is_an_error_with_both_ways(programs
     assert "v0.33.0" in caught.value.details
     assert "--yes" in caught.value.fix and "install it yourself" in caught.value.fix
     assert not fetched
+    make_program(programs / "kind", "")
+    provide(Agreement())
+    assert not fetched
 
 
 def test_only_what_the_spec_needs_is_fetched(programs: Path, fetched: list[str], tmp_path: Path) -> None:
-    provide(Agreeing(), apply=[{"kustomize": str(tmp_path)}])
+    provide(Asking(yes=True), apply=[{"kustomize": str(tmp_path)}])
     assert fetched == ["kind", "kubectl"]
-
-
-def test_a_program_on_the_path_is_not_asked_about(programs: Path, fetched: list[str]) -> None:
-    (programs / "kind").write_text("#!/bin/sh\n")
-    (programs / "kind").chmod(0o755)
-    provide(Agreement())
-    assert not fetched
 
 
 def test_tool_that_cannot_be_fetched_can_be_built(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,5 +56,5 @@ def test_tool_that_cannot_be_fetched_can_be_built(programs: Path, monkeypatch: p
 
     monkeypatch.setattr(released_tools, "fetch", fail)
     with pytest.raises(SandboxError, match="cannot be fetched") as caught:
-        provide(Agreeing())
+        provide(Asking(yes=True))
     assert caught.value.fix.endswith("sandbox bundle build kind")

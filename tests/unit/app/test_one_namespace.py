@@ -59,47 +59,25 @@ def cluster(isolated_home: object) -> Iterator[ApiServer]:
         yield server
 
 
-@pytest.fixture
-def doctor() -> DoctorContext:
-    return DoctorContext(SPEC, context.home(), {}, SandboxError("no engine"), datetime.now(UTC))
+def test_reads_stay_in_the_namespace_of_the_sandbox(cluster: ApiServer) -> None:
+    def read(what: Callable[[], object]) -> Any:
+        cluster.asked.clear()
+        found: Any = what()
+        paths = [path for _, path, *_ in cluster.asked if path not in cluster.kinds]
+        assert paths and all(f"/namespaces/{NAMESPACE}/" in path for path in paths)
+        return found
 
-
-def reads(server: ApiServer, read: Callable[[], object]) -> tuple[Any, bool]:
-    """What is read, and whether all of it is in the namespace."""
-    server.asked.clear()
-    found: Any = read()
-    paths = [path for _, path, *_ in server.asked if path not in server.kinds]
-    return found, bool(paths) and all(f"/namespaces/{NAMESPACE}/" in path for path in paths)
-
-
-def test_hosts_are_those_of_the_namespace(cluster: ApiServer) -> None:
-    assert reads(cluster, lambda: overview.answered_hosts("demo").hosts) == ((HOST,), True)
-    assert reads(cluster, lambda: overview.host_urls("demo", None, for_others=False)) == (
-        (f"https://{HOST}:8443/",),
-        True,
-    )
-    spec = Spec.model_validate({"name": "demo", "domain": "demo.test", "cluster": EXISTING})
-    assert reads(cluster, lambda: Sandbox(spec).hosts) == ((HOST,), True)
-
-
-def test_context_is_the_users_own(cluster: ApiServer) -> None:
-    assert Sandbox(Spec.model_validate({"name": "demo", "cluster": EXISTING})).context == "team"
-    assert Sandbox(Spec(name="other")).context == "sandbox-other"
-
-
-def test_load_balancers_are_those_of_the_namespace(cluster: ApiServer) -> None:
-    found, is_inside = reads(cluster, lambda: edge_ports.balanced([ROUTE], context.home(), FakeEngine()))
-    assert [one.service for one in found] == [f"{NAMESPACE}/web"] and is_inside
-
-
-def test_pods_and_services_are_looked_for_in_the_namespace(cluster: ApiServer, doctor: DoctorContext) -> None:
-    (row,), is_inside = reads(cluster, lambda: list(pod_checks.examine(doctor, "web")))
-    assert row.evidence.startswith(f"{NAMESPACE}/web is Pending") and is_inside
+    assert read(lambda: overview.answered_hosts("demo").hosts) == (HOST,)
+    assert read(lambda: overview.host_urls("demo", None, for_others=False)) == (f"https://{HOST}:8443/",)
+    sandbox = Sandbox(Spec.model_validate({"name": "demo", "domain": "demo.test", "cluster": EXISTING}))
+    assert (read(lambda: sandbox.hosts), sandbox.context) == ((HOST,), "team")
+    balanced = read(lambda: edge_ports.balanced([ROUTE], context.home(), FakeEngine()))
+    assert [each.service for each in balanced] == [f"{NAMESPACE}/web"]
+    doctor = DoctorContext(SPEC, context.home(), {}, SandboxError("no engine"), datetime.now(UTC))
+    (row,) = read(lambda: list(pod_checks.examine(doctor, "web")))
+    assert row.evidence.startswith(f"{NAMESPACE}/web is Pending")
     assert row.fix == f"kubectl --kubeconfig {doctor.names.kubeconfig} -n {NAMESPACE} logs web"
-    found, is_inside = reads(cluster, lambda: list(service_checks.examine(doctor, "web")))
-    assert found[0].evidence.startswith(f"{NAMESPACE}/web is of type LoadBalancer") and is_inside
-
-
-def test_rules_for_a_host_are_those_of_the_namespace(cluster: ApiServer, doctor: DoctorContext) -> None:
-    found, is_inside = reads(cluster, lambda: cluster_checks.rule(RequestTrace(doctor, HOST, None, named=True)))
-    assert found.status is Status.OK and found.evidence.startswith(f"Ingress {NAMESPACE}/web") and is_inside
+    service, *_ = read(lambda: list(service_checks.examine(doctor, "web")))
+    assert service.evidence.startswith(f"{NAMESPACE}/web is of type LoadBalancer")
+    rule = read(lambda: cluster_checks.rule(RequestTrace(doctor, HOST, None, named=True)))
+    assert rule.status is Status.OK and rule.evidence.startswith(f"Ingress {NAMESPACE}/web")

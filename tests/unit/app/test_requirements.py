@@ -7,9 +7,7 @@ import os
 import re
 import signal
 import socket
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from sandbox.app.edge import ports
 from sandbox.app.edge.ports import PortTaken, reserve, resolve
 from sandbox.app.requirements import require
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
+from sandbox.cli.prompts import Asking
 from sandbox.components.certificates import cert_manager
 from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
@@ -36,6 +35,7 @@ from tests.support import fake_helm
 from tests.support.fakes import NETWORK, FakeEngine
 from tests.support.ports import free_port
 from tests.support.programs import make_program
+from tests.support.project_folder import write
 
 IMAGE = "example.com/busybox:1"
 BUNDLE = OwnImages("bundle", {})
@@ -89,11 +89,8 @@ def refused(spec: Spec, place: Home, engine: FakeEngine, words: str | None = Non
 
 def run(engine: FakeEngine, place: Home, name: str, port: int, address: str = LOCAL) -> None:
     """A container of the sandbox that publishes a port."""
-    publish = {5000: (Bind(address, port),)}
-    made = ContainerSpec(
-        name=name, image=IMAGE, command=("sleep",), labels=place.labels, network=NETWORK, publish=publish
-    )
-    engine.run(made)
+    publish, labels = {5000: (Bind(address, port),)}, place.labels
+    engine.run(ContainerSpec(name=name, image=IMAGE, command=("x",), labels=labels, network=NETWORK, publish=publish))
 
 
 @pytest.mark.parametrize(
@@ -114,15 +111,14 @@ def test_settings_that_cannot_be_are_refused_with_a_fix(
 @pytest.mark.fault(98)
 def test_ipvs_is_refused_with_nodes_of_the_bundle(place: Home, engine: FakeEngine) -> None:
     """`kubeProxyMode: ipvs` with the bundle's nodes → an error that names nftables, before anything is made."""
-    modes = {
-        mode: spec(cluster={"kind": {"networking": {"kubeProxyMode": mode}}})
-        for mode in ("iptables", "nftables", "ipvs")
-    }
-    error = refused(modes["ipvs"], place, engine)
+    ipvs, *others = (
+        spec(cluster={"kind": {"networking": {"kubeProxyMode": mode}}}) for mode in ("ipvs", "iptables", "nftables")
+    )
+    error = refused(ipvs, place, engine)
     assert error.id == "kube-proxy" and "kubeProxyMode: nftables" in error.fix
-    check(modes["ipvs"], place, engine, OwnImages("upstream", UPSTREAM))
-    check(modes["iptables"], place, engine)
-    check(modes["nftables"], place, engine)
+    check(ipvs, place, engine, OwnImages("upstream", UPSTREAM))
+    for other in others:
+        check(other, place, engine)
 
 
 @pytest.mark.fault(12)
@@ -238,7 +234,7 @@ def test_own_port_stays_unless_another_took_it_meanwhile(
 def test_registrys_port_at_the_edge_is_that_of_its_sandbox(place: Home, engine: FakeEngine, taken: int) -> None:
     engine.shares = True
     labels = dict(place.labels)
-    engine.run(ContainerSpec(name=EDGE, image=next(iter(engine.images)), command=("x",), labels=labels, network="host"))
+    engine.run(ContainerSpec(name=EDGE, image=IMAGE, command=("x",), labels=labels, network="host"))
     routes.REGISTRIES.save(place.edge, RegistryRoute("demo", taken, "10.0.0.2:5000"))
     EdgeContainer.of(engine, place).note_loaded()
     check(spec(registry=taken), place, engine)
@@ -268,9 +264,7 @@ def https(port: int | str, *more: int | str, registry: int | str | None = None) 
 @pytest.mark.parametrize(
     ("ports", "taken", "chosen"),
     [
-        (("auto", "auto"), set(), (443, 8443)),
         (("auto", "auto"), {443}, (8444, 8443)),
-        (("auto", 8443), {443}, (8444, 8443)),
         ((8444, "auto"), {8443}, (8444, 8445)),
         (("auto", 443), set(), (8444, 443)),
     ],
@@ -331,21 +325,14 @@ def test_privileged_port_of_rootless_engine_names_the_setting(
 
 
 @pytest.mark.fault(10)
-def test_sandboxes_starting_together_choose_different_ports(place: Home) -> None:
-    """Two commands choose ports at the same moment → each gets a port of its own."""
-    together = threading.Barrier(4)
-
-    def choose(name: str) -> ResolvedSpec:
-        edge = {"ports": "auto", "tcp": ({"port": "auto", "to": "infra/dns:5399"},)}
-        left_open = Spec.model_validate({"name": name, "registry": {"port": "auto"}, "edge": edge})
-        with reserve(left_open, place, FakeEngine()) as resolved:
-            together.wait(20)
-            return resolved
-
-    with ThreadPoolExecutor() as pool:
-        chosen = list(pool.map(choose, "abcd"))
-    assert len({each.registry.port for each in chosen}) == len({each.edge.tcp[0].port for each in chosen}) == 4
-    assert len({each.edge.ports for each in chosen}) == 1  # the edge is for all of them
+def test_sandboxes_starting_together_choose_different_ports(place: Home, engine: FakeEngine) -> None:
+    """A command chooses ports while another starts → each gets a port of its own, and both have the edge's."""
+    edge = {"ports": "auto", "tcp": ({"port": "auto", "to": "infra/dns:5399"},)}
+    left_open = [Spec.model_validate({"name": name, "registry": {"port": "auto"}, "edge": edge}) for name in "ab"]
+    with reserve(left_open[0], place, engine) as first, reserve(left_open[1], place, engine) as second:
+        assert first.registry.port != second.registry.port
+        assert first.edge.tcp[0].port != second.edge.tcp[0].port
+        assert first.edge.ports == second.edge.ports
 
 
 @pytest.mark.fault(11)
@@ -415,20 +402,14 @@ def test_engine_on_another_machine_is_refused_at_once(url: str, place: Home, mon
     assert (caught.value.id, "unset DOCKER_HOST" in caught.value.fix) == ("engine-remote", True)
 
 
-@pytest.fixture
-def chart(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A chart with a template that does not render, and a helm that says so."""
-    fake_helm.install(folder, monkeypatch)
-    templates = tmp_path / "web" / "templates"
-    templates.mkdir(parents=True)
-    (templates.parent / "Chart.yaml").write_text("apiVersion: v2\nname: web\nversion: 1.0.0\n")
-    (templates / "web.yaml").write_text("kind: ConfigMap\nmetadata: {{ broken\n")
-    return templates.parent
-
-
 @pytest.mark.fault(42)
-def test_a_chart_that_does_not_render_is_reported_first(place: Home, engine: FakeEngine, chart: Path) -> None:
+def test_a_chart_that_does_not_render_is_reported_first(
+    place: Home, engine: FakeEngine, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A template with an unclosed action → helm's words with file and line, before anything is made."""
+    fake_helm.install(folder, monkeypatch)
+    files = {"Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.0.0\n", "templates/web.yaml": "a: b\nc: {{ broken\n"}
+    chart = write(tmp_path / "web", files)
     error = refused(spec(apply=({"chart": chart},)), place, engine, "does not render")
     assert "web/templates/web.yaml:2" in error.details
     assert (engine.boxes, place.sandbox("demo").folder.exists()) == ({}, False)
@@ -436,11 +417,6 @@ def test_a_chart_that_does_not_render_is_reported_first(place: Home, engine: Fak
     known.parent.mkdir(parents=True)
     known.touch()
     check(spec(apply=({"chart": chart},)), place, engine)
-
-
-class Agreeing(Agreement):
-    def allow(self, refusal: SandboxError) -> bool:
-        return True
 
 
 @pytest.mark.parametrize("is_root", [True, False])
@@ -463,6 +439,6 @@ def test_fifth_node_is_refused_where_inotify_instances_suffice_for_four(
     assert refused.value.id == "machine-inotify" and "sudo sysctl fs.inotify" in refused.value.fix
     assert ("--yes" in refused.value.fix) == is_root
     if is_root:
-        requirements.require_inotify(wanted, engine, names, Agreeing())
+        requirements.require_inotify(wanted, engine, names, Asking(yes=True))
         assert int(limit.read_text()) > 128
         requirements.require_inotify(wanted, engine, names, Agreement())

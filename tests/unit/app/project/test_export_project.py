@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,10 +26,12 @@ from sandbox.kube import manifests
 from sandbox.oci.client import Client
 from tests.support.fakes import FakeEngine
 from tests.support.images import TestImage, index, layer, write_layout
+from tests.support.project_folder import write
 from tests.support.registry_simulator import Simulator
 
 ONE = TestImage((layer(1), layer(2)), "one")
 TWO = TestImage((layer(1), layer(3)), "two", compressed=True)
+SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n"
 
 
 @pytest.fixture(autouse=True)
@@ -39,30 +40,16 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def registry() -> Iterator[Simulator]:
-    with Simulator() as found:
-        yield found
-
-
-@pytest.fixture
 def spec(tmp_path: Path, registry: Simulator) -> ResolvedSpec:
     """A sandbox whose two images were pushed, with manifests, an addon of its own, and secrets."""
     folder = tmp_path / "project"
-    layout = write_layout(
-        folder / "oci",
-        index(ONE.descriptor(), TWO.descriptor()),
-        ONE.files | TWO.files,
-    )
-    assert layout.exists()
-    ones, twos = ONE.descriptor()["digest"], TWO.descriptor()["digest"]
+    write_layout(folder / "oci", index(ONE.descriptor(), TWO.descriptor()), ONE.files | TWO.files)
     images = [
-        {"from": "layout", "path": "oci", "image": ones, "as": "team/one:1"},
-        {"from": "layout", "path": "oci", "image": twos, "as": "team/two:1"},
+        {"from": "layout", "path": "oci", "image": image.descriptor()["digest"], "as": name}
+        for image, name in ((ONE, "team/one:1"), (TWO, "team/two:1"))
     ]
-    (folder / "images.yaml").write_text(yaml.safe_dump({"images": images}))
-    for place in ("k8s/a.yaml", "more.yaml", "mine/addon.yaml", "mine/x.yaml"):
-        (folder / place).parent.mkdir(exist_ok=True)
-        (folder / place).write_text(f"# {place}\n")
+    places = ("k8s/a.yaml", "more.yaml", "mine/addon.yaml", "mine/x.yaml")
+    write(folder, {"images.yaml": yaml.safe_dump({"images": images}), **{place: f"# {place}\n" for place in places}})
     port = urlsplit(registry.url).port
     content: dict[str, Any] = {
         "name": "demo",
@@ -88,11 +75,9 @@ def applying(spec: ResolvedSpec, *items: Item) -> ResolvedSpec:
 
 
 def test_a_kustomization_is_exported_as_what_it_renders_to(spec: ResolvedSpec, tmp_path: Path) -> None:
-    base, overlay = tmp_path / "base", tmp_path / "project" / "dev"
-    base.mkdir()
-    overlay.mkdir()
-    (base / "kustomization.yaml").write_text("secretGenerator: [{name: key, literals: [token=canary]}]\n")
-    (overlay / "kustomization.yaml").write_text("namespace: shop\nresources: [../../base]\n")
+    overlay = tmp_path / "project" / "dev"
+    write(tmp_path / "base", {"kustomization.yaml": "secretGenerator: [{name: key, literals: [token=canary]}]\n"})
+    write(overlay, {"kustomization.yaml": "namespace: shop\nresources: [../../base]\n"})
     told = export(applying(spec, overlay), tmp_path / "out", say)
     (file,) = applied(load(tmp_path / "out" / "sandbox.yaml").apply)
     assert file == tmp_path / "out" / "k8s" / "1-dev.yaml"
@@ -105,19 +90,17 @@ def test_a_kustomization_is_exported_as_what_it_renders_to(spec: ResolvedSpec, t
 @pytest.mark.security(14)
 def test_private_file_stays_private_in_the_export(spec: ResolvedSpec, tmp_path: Path) -> None:
     """Manifests, values and files of charts and addons that only their user may read → the same in the export."""
-    folder, values = tmp_path / "web", tmp_path / "values.yaml"
-    folder.mkdir()
-    (folder / "Chart.yaml").write_text("name: web\n")
-    (folder / "secret.yaml").write_text("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n")
+    folder, values = (
+        write(tmp_path / "web", {"Chart.yaml": "name: web\n", "secret.yaml": SECRET}),
+        tmp_path / "values.yaml",
+    )
     values.write_text("password: canary\n")
     private = [folder / "secret.yaml", values, *tmp_path.glob("project/k8s/*"), *tmp_path.glob("project/mine/x.yaml")]
     for path in private:
         path.chmod(0o600)
     export(applying(spec, *spec.apply, Chart(chart=folder, values=(values,))), tmp_path / "out", say)
     found = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.stat().st_mode & 0o077 == 0]
-    assert len(private) == 4 and sorted(path.name for path in found) == sorted(
-        ["secret.yaml", "values-1.yaml", "a.yaml", "x.yaml"]
-    )
+    assert sorted(path.name for path in found) == ["a.yaml", "secret.yaml", "values-1.yaml", "x.yaml"]
 
 
 def test_chart_from_elsewhere_is_exported_as_its_archive(
@@ -129,9 +112,7 @@ def test_chart_from_elsewhere_is_exported_as_its_archive(
     with pytest.raises(UsageError, match="the chart web is not pulled yet"):
         export(asked, tmp_path / "none", say)
     digest = hashlib.sha256(b"archive").hexdigest()
-    kept = context.home().charts
-    kept.mkdir(parents=True)
-    (kept / f"{digest}.tgz").write_bytes(b"archive")
+    write(context.home().charts, {f"{digest}.tgz": "archive"})
     lock([chart], {chart: f"sha256:{digest}"})
     export(asked, tmp_path / "out", say)
     place = tmp_path / "out" / "k8s" / "1-web" / f"{digest}.tgz"
@@ -142,14 +123,10 @@ def test_chart_from_elsewhere_is_exported_as_its_archive(
 @pytest.mark.security(6)
 def test_chart_is_exported_without_hidden_files_and_its_secrets_are_named(spec: ResolvedSpec, tmp_path: Path) -> None:
     """A chart with .env, a Secret and a link → .env and the link stay here, the Secret and the values are named."""
-    folder, values = tmp_path / "elsewhere" / "web", tmp_path / "dev.yaml"
-    (folder / "templates").mkdir(parents=True)
-    (folder / "Chart.yaml").write_text("name: web\n")
-    (folder / ".helmignore").write_text("*.bak\n")
-    (folder / ".env").write_text("PASSWORD=hunter2\n")
+    files = {"Chart.yaml": "name: web\n", ".helmignore": "*.bak\n", ".env": "PASSWORD=hunter2\n"}
+    folder = write(tmp_path / "elsewhere" / "web", {**files, "templates/secret.yaml": SECRET})
+    secret, values = folder / "templates" / "secret.yaml", tmp_path / "dev.yaml"
     (folder / "templates" / "link.yaml").symlink_to(tmp_path / "project" / "more.yaml")
-    secret = folder / "templates" / "secret.yaml"
-    secret.write_text("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n")
     values.write_text("a: b\n")
     given: dict[str, str | int | float | bool] = {"auth.password": "hunter3", "c": 1}
     told = export(applying(spec, Chart(chart=folder, values=(values,), set=given)), tmp_path / "out", say)
@@ -210,25 +187,20 @@ def test_a_sandbox_with_nothing_special_is_a_short_file(tmp_path: Path) -> None:
     assert export(ResolvedSpec.of(Spec(), registry=5001, https=(443, 8443)), tmp_path / "out", say) == Exported()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["sandbox.yaml", "versions.yaml"]
     assert load(tmp_path / "out" / "sandbox.yaml") == Spec()
-    assert context.home().cache.name == "sandbox"
 
 
 @pytest.mark.security(6)
 def test_only_what_is_applied_goes_along(spec: ResolvedSpec, tmp_path: Path) -> None:
     """Keys, .env and links to elsewhere in the folders of `apply` and addons → not in the export; Secrets are named."""
     project, vault = tmp_path / "project", tmp_path / "vault"
-    vault.mkdir()
-    (vault / "other.yaml").write_text("password: canary\n")
+    write(vault, {"other.yaml": "password: canary\n"})
     for folder in ("k8s", "mine"):
-        for name in (".env", "tls.key", "sub/id_rsa"):
-            (project / folder / name).parent.mkdir(exist_ok=True)
-            (project / folder / name).write_text("canary")
+        write(project / folder, dict.fromkeys((".env", "tls.key", "sub/id_rsa"), "canary"))
         (project / folder / "link.yaml").symlink_to(vault / "other.yaml")
         (project / folder / "folder").symlink_to(vault)
         (project / folder / "pipe.json").symlink_to("/dev/zero")
     (project / "k8s" / "inner.yaml").symlink_to("a.yaml")
-    secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: shop}\nstringData: {password: hidden}\n"
-    (project / "k8s" / "sub" / "secret.yml").write_text(secret)
+    write(project, {"k8s/sub/secret.yml": SECRET})
     told = export(spec, tmp_path / "out", say)
     names = sorted(str(path.relative_to(tmp_path / "out" / "k8s")) for path in (tmp_path / "out" / "k8s").rglob("*.*"))
     assert names == ["1-more.yaml", "2-k8s/a.yaml", "2-k8s/inner.yaml", "2-k8s/sub/secret.yml"]

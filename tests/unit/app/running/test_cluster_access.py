@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,19 +12,16 @@ from sandbox.config.schema import ResolvedSpec
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
-from tests.support.api_server import ApiServer, kubeconfig, serving
+from tests.support.api_server import ApiServer
 
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1"
 
 
-@pytest.fixture
-def server(names: Names, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
+@pytest.fixture(autouse=True)
+def shop(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cluster has the namespace `shop`; a token tells its account."""
     monkeypatch.setattr(Cluster, "token", lambda self, account, namespace, *, seconds: f"{namespace}/{account}")
-    with serving() as server:
-        names.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
-        kubeconfig(names.kubeconfig, server.server_port)
-        server.objects["/api/v1/namespaces/shop"] = {"kind": "Namespace", "metadata": {"name": "shop"}}
-        yield server
+    server.objects["/api/v1/namespaces/shop"] = {"kind": "Namespace", "metadata": {"name": "shop"}}
 
 
 def made(names: Names, *, read_only: bool = False, namespace: str | None = None) -> Any:
@@ -49,11 +45,9 @@ def test_read_only_kubeconfig_of_a_namespace_may_view_it_only(names: Names, serv
     assert not [path for path in server.objects if "clusterrolebindings" in path]
 
 
-def test_unknown_namespace_is_refused(names: Names, server: ApiServer) -> None:
+def test_unknown_namespace_and_sandbox_that_is_not_up_are_refused(names: Names) -> None:
     with pytest.raises(UsageError, match="no namespace shpo"):
         made(names, namespace="shpo")
-
-
-def test_sandbox_that_is_not_up_has_no_kubeconfig(names: Names) -> None:
+    names.kubeconfig.unlink()
     with pytest.raises(UsageError, match="is not up"):
         made(names)

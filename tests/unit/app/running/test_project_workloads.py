@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from sandbox.app.running import project_workloads
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
-from tests.support.api_server import ApiServer, kubeconfig, serving
+from tests.support.api_server import ApiServer
 
 
 def workload(name: str, namespace: str, kind: str = "Deployment") -> tuple[str, dict[str, Any]]:
@@ -21,31 +20,16 @@ def workload(name: str, namespace: str, kind: str = "Deployment") -> tuple[str, 
 
 
 @pytest.fixture
-def server() -> Iterator[ApiServer]:
-    with serving() as server:
-        server.kinds["/apis/apps/v1"] |= {"StatefulSet": ("statefulsets", True), "DaemonSet": ("daemonsets", True)}
-        server.objects |= dict(
-            [
-                workload("web", "shop"),
-                workload("db", "shop", "StatefulSet"),
-                workload("db", "other"),
-                workload("coredns", "kube-system"),
-            ]
-        )
-        yield server
-
-
-@pytest.fixture
 def cluster(server: ApiServer, names: Names) -> Cluster:
-    names.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
-    kubeconfig(names.kubeconfig, server.server_port)
+    server.kinds["/apis/apps/v1"] |= {"StatefulSet": ("statefulsets", True), "DaemonSet": ("daemonsets", True)}
+    there = [workload("web", "shop"), workload("db", "shop", "StatefulSet"), workload("db", "other")]
+    server.objects |= dict([*there, workload("coredns", "kube-system")])
     return Cluster(names.kubeconfig)
 
 
 @pytest.mark.parametrize(
     ("text", "title"),
     [
-        ("web", "shop/deployment/web"),
         ("deploy/web", "shop/deployment/web"),
         ("shop/web", "shop/deployment/web"),
         ("other/db", "other/deployment/db"),
