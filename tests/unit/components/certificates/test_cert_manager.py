@@ -37,13 +37,10 @@ CERTIFICATE = f"/apis/cert-manager.io/v1/namespaces/{SYSTEM_NAMESPACE}/certifica
 ISSUER = "/apis/cert-manager.io/v1/clusterissuers/sandbox"
 
 
-def manifest(name: str) -> dict[str, object]:
-    metadata = {
-        "name": name,
-        "namespace": cert_manager.NAMESPACE,
-        "labels": {"app.kubernetes.io/version": cert_manager.VERSION},
-    }
-    spec = {"replicas": 1, "template": {"spec": {"containers": []}}}
+def manifest(name: str, image: str) -> dict[str, object]:
+    labels = {"app.kubernetes.io/version": cert_manager.VERSION}
+    metadata = {"name": name, "namespace": cert_manager.NAMESPACE, "labels": labels}
+    spec = {"replicas": 1, "template": {"spec": {"containers": [{"name": "c", "image": image}]}}}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
 
@@ -52,15 +49,20 @@ def installing(names: Names, server: ApiServer, monkeypatch: pytest.MonkeyPatch)
     server.objects = Controllers()
     file = names.home.manifests / f"cert-manager-{cert_manager.VERSION}.yaml"
     file.parent.mkdir(parents=True)
-    file.write_text(yaml.safe_dump_all([manifest(name) for name in cert_manager.DEPLOYMENTS]))
+    tags = [image.partition("@")[0] for image in cert_manager.images().values()]
+    file.write_text(yaml.safe_dump_all(map(manifest, cert_manager.DEPLOYMENTS, tags)))
     monkeypatch.setattr(cert_manager, "SHA256", hashlib.sha256(file.read_bytes()).hexdigest())
-    return CertManagerStep(names, names.home.manifests)
+    here = {image: f"sandbox.dev/{number}:1" for number, image in enumerate(tags)}
+    return CertManagerStep(names, names.home.manifests, here)
 
 
 def test_cert_manager_is_ready_once_all_its_pods_are(server: ApiServer, installing: CertManagerStep) -> None:
     assert installing.check().state is State.ABSENT
     installing.apply(NoWork())
     assert installing.check().state is State.READY
+    deployments = [live for live in server.objects.values() if live["kind"] == "Deployment"]
+    images = [live["spec"]["template"]["spec"]["containers"][0]["image"] for live in deployments]
+    assert sorted(images) == sorted(installing.images.values()), "by names of this machine"
     del server.objects[DEPLOYMENT]["status"]
     assert installing.check().state is State.DRIFTED
     server.objects[DEPLOYMENT]["metadata"]["labels"]["app.kubernetes.io/version"] = "v1.0.0"
@@ -68,23 +70,6 @@ def test_cert_manager_is_ready_once_all_its_pods_are(server: ApiServer, installi
     installing.apply(NoWork())
     assert installing.check().state is State.READY
     assert not installing.undo()
-
-
-def test_pods_run_images_by_names_of_this_machine(
-    server: ApiServer, names: Names, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tags = [one.partition("@")[0] for one in cert_manager.images().values()]
-    objects = [manifest(name) for name in cert_manager.DEPLOYMENTS]
-    for one, image in zip(objects, tags, strict=True):
-        one["spec"] = {"replicas": 1, "template": {"spec": {"containers": [{"name": "c", "image": image}]}}}
-    server.objects = Controllers()
-    monkeypatch.setattr(cert_manager, "release_manifest", lambda _: yaml.safe_dump_all(objects))
-    here = {image: f"sandbox.dev/{number}:1" for number, image in enumerate(tags)}
-    CertManagerStep(names, names.home.manifests, here).apply(NoWork())
-    run = [
-        one["spec"]["template"]["spec"]["containers"][0]["image"] for one in server.objects.values() if "spec" in one
-    ]
-    assert sorted(run) == sorted(here.values())
 
 
 def test_only_the_pinned_release_is_applied(server: ApiServer, installing: CertManagerStep) -> None:
@@ -104,10 +89,8 @@ def issue(server: ApiServer, certificate: dict[str, Any]) -> dict[str, str]:
 
 @pytest.fixture
 def issuer(names: Names, server: ApiServer) -> IssuerStep:
-    server.kinds["/apis/cert-manager.io/v1"] = {
-        "Certificate": ("certificates", True),
-        "ClusterIssuer": ("clusterissuers", False),
-    }
+    kinds = {"Certificate": ("certificates", True), "ClusterIssuer": ("clusterissuers", False)}
+    server.kinds["/apis/cert-manager.io/v1"] = kinds
     server.objects = Controllers(partial(issue, server))
     keystore = Keystore(names.keys)
     keystore.authority([DOMAIN], now=datetime.now(UTC))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.certificates import cluster_trust
 from sandbox.components.certificates.cluster_trust import TrustStep
 from sandbox.components.certificates.keystore import Keystore
@@ -17,12 +16,11 @@ from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster import company_ca
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.kind import provider as kind_provider
-from sandbox.engine import ContainerSpec
 from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.step import State
 from tests.support.api_server import ApiServer
-from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
+from tests.support.fakes import FakeContainer, FakeEngine, NoWork
 from tests.support.memory_nodes import Nodes
 from tests.support.tls import make_pki
 from tests.support.trust_roots import stranger
@@ -32,28 +30,20 @@ SHOP = "/api/v1/namespaces/shop"
 SHOP_MAP = f"{SHOP}/configmaps/{cluster_trust.CONFIG_MAP}"
 
 
-def labelled(name: str) -> dict[str, object]:
-    metadata = {"name": name, "labels": {cluster_trust.LABEL: "true"}}
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
-
-
 @pytest.fixture
 def step(server: ApiServer, engine: FakeEngine, names: Names) -> TrustStep:
-    server.objects[SHOP] = labelled("shop")
-    node = ContainerSpec(name=names.node, image=UPSTREAM["node"], command=("init",), labels={}, network=NETWORK)
-    engine.add(FakeContainer(node, engine.images[UPSTREAM["node"]], read_only=False))
+    server.objects[SHOP] = {"metadata": {"name": "shop", "labels": {cluster_trust.LABEL: "true"}}}
+    Nodes(engine).add(names, names.node, role="control-plane")
     keystore = Keystore(names.keys)
     keystore.authority([DOMAIN], now=datetime.now(UTC))
-    return TrustStep(
-        nodes=kind_provider.nodes(engine, names),
-        names=names,
-        keystore=keystore,
-        provided=None,
-        company=CompanyCa("none"),
-    )
+    nodes = kind_provider.nodes(engine, names)
+    return TrustStep(nodes=nodes, names=names, keystore=keystore, provided=None, company=CompanyCa("none"))
 
 
-def test_labelled_namespaces_get_the_root(server: ApiServer, step: TrustStep) -> None:
+def test_every_node_and_labelled_namespace_gets_the_root(
+    server: ApiServer, step: TrustStep, engine: FakeEngine, names: Names
+) -> None:
+    worker = Nodes(engine).add(names, f"{names.cluster}-worker")
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
     assert step.check().state is State.READY
@@ -62,6 +52,8 @@ def test_labelled_namespaces_get_the_root(server: ApiServer, step: TrustStep) ->
     server.objects.pop(SHOP_MAP)
     server.objects[SHOP]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     assert step.check().state is State.READY
+    del worker.files[cluster_trust.ROOT]
+    assert step.check().detail == f"{cluster_trust.ROOT} on {names.cluster}-worker"
 
 
 def test_namespace_gets_the_root_when_its_manifest_is_applied(server: ApiServer, step: TrustStep) -> None:
@@ -70,14 +62,6 @@ def test_namespace_gets_the_root_when_its_manifest_is_applied(server: ApiServer,
         step.complete(cluster, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     maps = [path.split("/")[4] for path in server.objects if path.endswith(f"/configmaps/{cluster_trust.CONFIG_MAP}")]
     assert maps == ["blog"]
-
-
-def test_every_node_has_the_root(engine: FakeEngine, names: Names, step: TrustStep) -> None:
-    worker = Nodes(engine).add(names, f"{names.cluster}-worker")
-    step.apply(NoWork())
-    assert step.check().state is State.READY
-    del worker.files[cluster_trust.ROOT]
-    assert step.check().detail == f"{cluster_trust.ROOT} on {names.cluster}-worker"
 
 
 def test_root_of_the_users_certificate_is_trusted_too(step: TrustStep, server: ApiServer, tmp_path: Path) -> None:

@@ -35,9 +35,7 @@ def test_a_bundle_holds_the_public_roots_and_ours_once(tmp_path: Path) -> None:
     assert FORMATS["pem"](ROOT + PKI.issuing.cert_pem, PUBLIC) == ROOT
     bundle = FORMATS["bundle"](ROOT, PUBLIC + ROOT)
     assert bundle.startswith(ROOT) and bundle.count(ROOT) == 1
-    file = tmp_path / "bundle.pem"
-    file.write_bytes(bundle)
-    known = ssl.create_default_context(cafile=str(file)).cert_store_stats()["x509_ca"]
+    known = ssl.create_default_context(cadata=bundle.decode()).cert_store_stats()["x509_ca"]
     assert known == 1 + PUBLIC.count(b"BEGIN CERTIFICATE")
     handshake(make_leaf(PKI.issuing, [DOMAIN], now=NOW), DOMAIN, bundle, tmp_path)
     with pytest.raises(ssl.SSLCertVerificationError):

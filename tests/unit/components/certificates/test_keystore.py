@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -22,13 +22,6 @@ from tests.support.tls import DOMAIN, NOW, handshake, make_pki
 HOSTS = subject_names(DOMAIN)
 
 
-@pytest.fixture(params=[0o000, 0o022, 0o077, 0o777])
-def umask(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = os.umask(request.param)
-    yield request.param
-    os.umask(before)
-
-
 def snapshot(folder: Path) -> dict[str, tuple[bytes, int, int]]:
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path): (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_mode) for path in files}
@@ -43,26 +36,21 @@ def root_pem(store: Keystore) -> bytes:
 
 
 @pytest.mark.security(1, 14)
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o777])
 def test_modes_do_not_depend_on_the_umask(tmp_path: Path, umask: int) -> None:
     """Certificates are made under any umask → keys 0600, folders 0700."""
-    store = Keystore(tmp_path / "a" / "certs")
-    store.authority([DOMAIN], now=NOW)
-    store.leaf("default", HOSTS, now=NOW)
-    modes = {
-        str(path.relative_to(tmp_path)): oct(stat.S_IMODE(path.stat().st_mode)) for path in (tmp_path / "a").rglob("*")
-    }
-    assert modes == {
-        "a/certs": "0o700",
-        "a/certs/.lock": "0o600",
-        "a/certs/root.crt": "0o644",
-        "a/certs/root.key": "0o600",
-        "a/certs/issuing.crt": "0o644",
-        "a/certs/issuing.key": "0o600",
-        "a/certs/leaves": "0o700",
-        "a/certs/leaves/default.crt": "0o644",
-        "a/certs/leaves/default.key": "0o600",
-    }
-    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o700
+    before = os.umask(umask)
+    try:
+        store = Keystore(tmp_path / "a" / "certs")
+        store.authority([DOMAIN], now=NOW)
+        store.leaf("default", HOSTS, now=NOW)
+    finally:
+        os.umask(before)
+    expected = {"": 0o700, ".crt": 0o644, ".key": 0o600}
+    made = [tmp_path / "a", *(tmp_path / "a").rglob("*")]
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in made if path.name != ".lock"}
+    assert modes == {path: expected[path.suffix] for path in modes}
+    assert stat.S_IMODE((store.folder / ".lock").stat().st_mode) == 0o600
 
 
 def test_valid_files_are_kept_and_looking_makes_none(store: Keystore, tmp_path: Path) -> None:
@@ -71,8 +59,8 @@ def test_valid_files_are_kept_and_looking_makes_none(store: Keystore, tmp_path: 
     store.leaf("default", HOSTS[::-1], now=days(30))
     assert snapshot(store.folder) == before
     absent = Keystore(tmp_path / "absent")
-    assert absent.inspect_root([DOMAIN], now=NOW).state is CertificateState.ABSENT
-    assert absent.inspect_issuing([DOMAIN], now=NOW).state is CertificateState.ABSENT
+    for inspect in (absent.inspect_root, absent.inspect_issuing):
+        assert inspect([DOMAIN], now=NOW).state is CertificateState.ABSENT
     assert absent.inspect_leaf("default", HOSTS, now=NOW).state is CertificateState.ABSENT
     assert inventory(absent, now=NOW) == ()
     with pytest.raises(SandboxError, match="no certificate authority"):
@@ -126,11 +114,9 @@ FOREIGN = make_pki()
         (write("leaves/default.key", FOREIGN.root.key_pem), "key does not match"),
         (write("leaves/default.key", b"not a key"), "private key cannot be read"),
         (write("leaves/default.crt", b"not a certificate"), "certificate cannot be read"),
-        (write("leaves/default.crt", b""), "certificate cannot be read"),
         (remove("leaves/default.key"), "cannot be read"),
         (make_pipe, "not a regular file"),
         (change_mode("leaves/default.key", 0o640), "mode too open"),
-        (change_mode("leaves/default.key", 0o604), "mode too open"),
         (change_mode("leaves", 0o755), "0755"),
         (other_issuer, "issuer changed"),
     ],
@@ -152,7 +138,6 @@ def test_a_leaf_that_is_broken_says_why_and_is_replaced(
     [
         (write("root.crt", b"not a certificate"), "certificate cannot be read"),
         (write("root.key", FOREIGN.root.key_pem), "key does not match"),
-        (write("root.crt", FOREIGN.issuing.cert_pem), "key does not match"),
         (change_mode("root.key", 0o644), "mode too open"),
         (remove("root.crt"), "is gone"),
     ],
@@ -169,7 +154,6 @@ def test_a_broken_root_is_recreated_only_when_asked(
         store.authority([DOMAIN], now=NOW)
     assert reason in caught.value.details and "sandbox certs renew --root" in caught.value.fix
     assert snapshot(store.folder) == before
-
     assert store.replaces_root([DOMAIN], now=NOW, authority=True, root=False)
     store.renew([DOMAIN], {"default": HOSTS}, now=NOW, authority=True)
     assert root_pem(store) != old_root
@@ -179,21 +163,12 @@ def test_a_broken_root_is_recreated_only_when_asked(
         handshake(leaf, DOMAIN, old_root, tmp_path)
 
 
-def test_root_of_the_future_is_kept_for_a_right_clock(store: Keystore) -> None:
-    before = snapshot(store.folder)
-    with pytest.raises(SandboxError, match="cannot be used") as caught:
-        store.authority([DOMAIN], now=NOW - timedelta(days=400))
-    assert caught.value.fix.startswith("set this machine's clock; where it is right, sandbox certs renew --root")
-    assert snapshot(store.folder) == before
-
-
 @pytest.mark.fault(30)
 @pytest.mark.parametrize(
     ("harm", "reason"),
     [
         (write("issuing.crt", b"not a certificate"), "certificate cannot be read"),
         (write("issuing.key", FOREIGN.root.key_pem), "key does not match"),
-        (write("issuing.key", b""), "cannot be read"),
         (remove("issuing.key"), "cannot be read"),
         (change_mode("issuing.key", 0o660), "mode too open"),
     ],
@@ -216,15 +191,20 @@ def test_broken_issuing_ca_is_recreated_under_the_same_root(
 
 
 @pytest.mark.fault(28)
-def test_due_root_is_used_and_an_expired_one_is_not(store: Keystore) -> None:
+def test_due_root_is_used_but_not_an_expired_or_a_future_one(store: Keystore) -> None:
     """A root near and past its end → used with a warning, then refused until you have a new one made."""
-    root = root_pem(store)
+    before = snapshot(store.folder)
     assert store.inspect_root([DOMAIN], now=days(500)).state is CertificateState.DUE
-    store.authority([DOMAIN], now=days(500))
-    assert root_pem(store) == root
     with pytest.raises(SandboxError, match="cannot be used") as caught:
         store.authority([DOMAIN], now=days(731))
     assert "expired" in caught.value.details
+    with pytest.raises(SandboxError, match="cannot be used") as caught:
+        store.authority([DOMAIN], now=days(-400))
+    assert caught.value.fix.startswith("set this machine's clock; where it is right, sandbox certs renew --root")
+    assert snapshot(store.folder) == before
+    root = root_pem(store)
+    store.authority([DOMAIN], now=days(500))
+    assert root_pem(store) == root
 
 
 def test_root_key_may_be_elsewhere_while_issuing_ca_is_valid(store: Keystore) -> None:

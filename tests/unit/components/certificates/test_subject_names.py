@@ -11,31 +11,20 @@ from hypothesis import strategies as st
 from sandbox.components.certificates.subject_names import (
     check_domain,
     check_host,
-    is_inside,
     require_inside,
     unique_hosts,
 )
 from sandbox.errors import UsageError
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "localhost",
-        "demo.sandbox.localhost",
-        "*.sandbox.localhost",
-        "xn--bcher-kva.test",
-        "1.a.test",
-        "a" * 63 + ".test",
-        ".".join(["a" * 63] * 3 + ["b" * 61]),
-    ],
-)
-def test_good_names_are_returned_as_they_are(name: str) -> None:
-    assert check_host(name) == name
-
-
 def test_hosts_are_returned_once_in_canonical_spelling() -> None:
-    assert unique_hosts(["::1", "a.test", "0:0::0001", "127.0.0.1", "a.test"]) == ("::1", "a.test", "127.0.0.1")
+    names = ["*.sandbox.localhost", "xn--bcher-kva.test", "1.a.test", "a" * 63 + ".test"]
+    assert unique_hosts([*names, "::1", "0:0::0001", "a.test", "127.0.0.1", "a.test"]) == (
+        *names,
+        "::1",
+        "a.test",
+        "127.0.0.1",
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,33 +49,21 @@ def test_bad_names_are_refused_with_the_fix(name: str, fix: str) -> None:
     assert re.search(fix, caught.value.fix)
 
 
-@pytest.mark.parametrize("domain", ["localhost", "test", "*.demo.test", "127.0.0.1", "a_b.test", ""])
+@pytest.mark.parametrize(
+    "domain", ["localhost", "test", "*.demo.test", "127.0.0.1", "a_b.test", "", ".".join(["a" * 63] * 3 + ["b" * 60])]
+)
 def test_domains_whose_wildcard_clients_refuse_are_refused(domain: str) -> None:
     with pytest.raises(UsageError) as caught:
         check_domain(domain)
     assert caught.value.fix
 
 
-def test_a_domain_leaves_room_for_its_wildcard() -> None:
-    longest = ".".join(["a" * 63] * 3 + ["b" * 59])
-    assert check_domain(longest) == longest
-    with pytest.raises(UsageError, match="not a DNS name"):
-        check_domain(longest + "b")
-
-
 def test_inside_means_the_domain_itself_or_below_it() -> None:
-    assert is_inside("demo.test", ["demo.test"])
-    assert is_inside("*.demo.test", ["demo.test"])
-    assert is_inside("127.9.9.9", [])
-    assert not is_inside("evildemo.test", ["demo.test"])
-    assert not is_inside("*.test", ["demo.test"])
-    assert not is_inside("10.0.0.1", ["demo.test"])
-    assert not is_inside("::2", ["demo.test"])
-
-
-def test_every_host_outside_is_named() -> None:
-    with pytest.raises(UsageError, match=r"a\.example, b\.example") as caught:
-        require_inside(["a.example", "app.demo.test", "b.example"], ["demo.test"])
+    require_inside(["demo.test", "*.demo.test", "127.9.9.9"], ["demo.test"])
+    outside = ["evildemo.test", "*.test", "10.0.0.1", "::2"]
+    with pytest.raises(UsageError) as caught:
+        require_inside(["app.demo.test", *outside], ["demo.test"])
+    assert ", ".join(outside) in caught.value.brief
     assert "demo.test" in caught.value.details
     assert "sandbox.yaml" in caught.value.fix
 

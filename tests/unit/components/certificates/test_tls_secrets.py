@@ -22,17 +22,14 @@ from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
 from sandbox.step import State, Status
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NoWork
-from tests.support.tls import DOMAIN, NOW, Pki, make_pki
+from tests.support.tls import DOMAIN, NOW, make_pki
 
 SANDBOX_DOMAIN = "demo.localhost"
-OWN = TlsSecret(
-    namespace=SYSTEM_NAMESPACE, secret=DEFAULT_TLS, leaf="default", hosts=(SANDBOX_DOMAIN, f"*.{SANDBOX_DOMAIN}")
-)
+HOSTS = (SANDBOX_DOMAIN, f"*.{SANDBOX_DOMAIN}")
+OWN = TlsSecret(namespace=SYSTEM_NAMESPACE, secret=DEFAULT_TLS, leaf="default", hosts=HOSTS)
 EXTRA = TlsSecret(namespace="shop", secret="api", leaf="shop.api", hosts=(f"api.{SANDBOX_DOMAIN}",))
 OWN_PATH = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/secrets/{DEFAULT_TLS}"
 EXTRA_PATH = "/api/v1/namespaces/shop/secrets/api"
-CERTIFICATE = "/apis/cert-manager.io/v1/namespaces/shop/certificates/api"
-OURS = tls_secrets.tls_secret("shop", "api", KeyPair(b"key", b"chain"))
 
 
 @pytest.fixture
@@ -51,10 +48,7 @@ def test_each_is_put_in_its_namespace_with_a_key_that_fits(
 ) -> None:
     assert step.check().state is State.ABSENT
     step.apply(NoWork())
-    assert (step.check().state, step.check().detail) == (
-        State.READY,
-        f"{SYSTEM_NAMESPACE}/{DEFAULT_TLS}, shop/api",
-    )
+    assert step.check() == Status(State.READY, f"{SYSTEM_NAMESPACE}/{DEFAULT_TLS}, shop/api")
     namespaces = {f"/api/v1/namespaces/{name}" for name in (SYSTEM_NAMESPACE, "shop")}
     assert server.objects.keys() == {*namespaces, OWN_PATH, EXTRA_PATH}
     for path in (OWN_PATH, EXTRA_PATH):
@@ -103,54 +97,28 @@ def test_secret_the_spec_no_longer_names_is_removed(server: ApiServer, step: Sec
     assert server.objects["/api/v1/namespaces/shop/secrets/theirs"] == theirs
 
 
-@pytest.fixture
-def cluster(names: Names, server: ApiServer) -> Cluster:
-    return Cluster(names.kubeconfig)
-
-
-def test_secret_of_cert_manager_is_adopted(server: ApiServer, cluster: Cluster) -> None:
+def test_secret_of_cert_manager_is_adopted(names: Names, server: ApiServer) -> None:
     server.kinds["/apis/cert-manager.io/v1"] = {"Certificate": ("certificates", True)}
-    server.objects[CERTIFICATE] = {"kind": "Certificate"}
+    server.objects["/apis/cert-manager.io/v1/namespaces/shop/certificates/api"] = {"kind": "Certificate"}
     server.objects[EXTRA_PATH] = {"kind": "Secret", "data": {"tls.crt": "", "tls.key": "", "ca.crt": ""}}
-    tls_secrets.apply_tls_secret(cluster, OURS)
-    assert server.objects == {EXTRA_PATH: OURS}
+    secret = tls_secrets.tls_secret("shop", "api", KeyPair(b"key", b"chain"))
+    tls_secrets.apply_tls_secret(Cluster(names.kubeconfig), secret)
+    assert server.objects == {EXTRA_PATH: secret}
     assert ("DELETE", EXTRA_PATH) in [(method, path) for method, path, *_ in server.asked]
 
 
-@pytest.fixture
-def pki() -> Pki:
-    return make_pki()
-
-
-@pytest.fixture
-def provided_step(names: Names, server: ApiServer, tmp_path: Path, pki: Pki) -> ProvidedStep:
-    provided = Provided(tmp_path / "own.pem", tmp_path / "own.key")
-    write_files(provided, pki)
-    return ProvidedStep(names, provided)
-
-
-def write_files(provided: Provided, pki: Pki) -> bytes:
-    """A certificate as an authority hands them out, its root included; returns what is to be served."""
-    leaf = make_leaf(pki.issuing, (DOMAIN, f"*.{DOMAIN}"), now=NOW)
-    provided.cert.write_bytes(leaf.cert_pem + pki.root.cert_pem)
-    provided.key.touch(mode=0o600)
-    provided.key.write_bytes(leaf.key_pem)
-    return leaf.cert_pem
-
-
-def test_secret_is_the_default_certificate(server: ApiServer, provided_step: ProvidedStep, pki: Pki) -> None:
-    served = write_files(provided_step.provided, pki)
-    assert provided_step.check().state is State.ABSENT
-    provided_step.apply(NoWork())
-    assert provided_step.check().state is State.READY
-    assert server.objects[OWN_PATH]["type"] == "kubernetes.io/tls"
-    assert base64.b64decode(server.objects[OWN_PATH]["data"]["tls.crt"]) == served
-    assert not provided_step.undo()
-
-
-def test_a_renewed_file_reaches_the_cluster(server: ApiServer, provided_step: ProvidedStep, pki: Pki) -> None:
-    provided_step.apply(NoWork())
-    served = write_files(provided_step.provided, pki)
-    assert provided_step.check().state is State.DRIFTED
-    provided_step.apply(NoWork())
-    assert base64.b64decode(server.objects[OWN_PATH]["data"]["tls.crt"]) == served
+def test_certificate_of_the_user_is_the_default_one_and_replaced_with_its_file(
+    names: Names, server: ApiServer, tmp_path: Path
+) -> None:
+    pki, provided = make_pki(), Provided(tmp_path / "own.pem", tmp_path / "own.key")
+    step = ProvidedStep(names, provided)
+    for before in (State.ABSENT, State.DRIFTED):
+        leaf = make_leaf(pki.issuing, (DOMAIN, f"*.{DOMAIN}"), now=NOW)
+        provided.cert.write_bytes(leaf.cert_pem + pki.root.cert_pem)
+        provided.key.write_bytes(leaf.key_pem)
+        assert step.check().state is before
+        step.apply(NoWork())
+        assert step.check().state is State.READY
+        assert server.objects[OWN_PATH]["type"] == "kubernetes.io/tls"
+        assert content(server.objects[OWN_PATH], "tls.crt") == leaf.cert_pem, "without the root"
+    assert not step.undo()

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import os
 import ssl
+import subprocess
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from sandbox.components.certificates import pem
 from sandbox.components.certificates.authority import make_leaf
@@ -46,25 +38,6 @@ def files(folder: Path, chain_pem: bytes, key_pem: bytes) -> Provided:
     return provided
 
 
-def rsa_pair(*hosts: str) -> tuple[bytes, rsa.RSAPrivateKey]:
-    """A self-signed certificate, as `openssl req -x509` makes them."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "own")])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW - timedelta(minutes=1))
-        .not_valid_after(NOW + timedelta(days=10))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, SHA256())
-    )
-    return pem.dump_certificate(made), key
-
-
 def refused(provided: Provided, *, domain: str = DOMAIN) -> UsageError:
     with pytest.raises(UsageError) as caught:
         provided.require(domain)
@@ -83,12 +56,13 @@ def test_chain_with_root_is_accepted_and_served_without_it(pki: Pki, leaf: KeyPa
 
 
 def test_a_self_signed_rsa_certificate_is_good(tmp_path: Path) -> None:
-    cert_pem, key = rsa_pair(*HOSTS)
-    key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-    provided = files(tmp_path, cert_pem, key_pem)
+    provided = Provided(tmp_path / "own.pem", tmp_path / "own.key")
+    argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-out", provided.cert, "-keyout", provided.key]
+    names = "subjectAltName=" + ",".join(f"DNS:{host}" for host in HOSTS)
+    subprocess.run([*argv, "-subj", "/CN=own", "-addext", names], check=True, capture_output=True)
     provided.require(DOMAIN)
-    assert (provided.leaf().cert_pem, provided.root_pem()) == (cert_pem, cert_pem)
-    handshake(provided.leaf(), DOMAIN, cert_pem, tmp_path, strict=False)
+    assert provided.leaf().cert_pem == provided.root_pem() == provided.cert.read_bytes()
+    handshake(provided.leaf(), DOMAIN, provided.root_pem(), tmp_path, strict=False)
 
 
 def test_a_root_that_the_machine_trusts_need_not_be_in_the_file(
@@ -132,7 +106,7 @@ def test_hosts_and_dates_are_those_that_clients_accept(
 
 
 def test_non_pem_is_refused_with_a_reason(leaf: KeyPair, tmp_path: Path) -> None:
-    der = ssl.PEM_cert_to_DER_cert(first(leaf.cert_pem).decode())
+    der = pem.load_certificates(leaf.cert_pem)[0].public_bytes(Encoding.DER)
     assert "inform der" in refused(files(tmp_path, der, leaf.key_pem)).fix
     for key in (b"junk", leaf.cert_pem):
         assert "holds no readable private key" in refused(files(tmp_path, leaf.cert_pem, key)).brief
@@ -145,7 +119,3 @@ def test_non_pem_is_refused_with_a_reason(leaf: KeyPair, tmp_path: Path) -> None
     assert "own.key cannot be read" in refused(provided).brief
     os.mkfifo(provided.key)  # nothing writes into it
     assert "not a regular file" in refused(provided).details
-
-
-def first(chain_pem: bytes) -> bytes:
-    return pem.dump_certificate(pem.load_certificates(chain_pem)[0])
