@@ -103,6 +103,6 @@ def _grep(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
 
 def _rm(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
     for path in list(box.files):
-        if any(PurePosixPath(one) in path.parents for one in argv[2:]):
+        if any(PurePosixPath(one) in (path, *path.parents) for one in argv[2:]):
             del box.files[path]
     return 0, ""

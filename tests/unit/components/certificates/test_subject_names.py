@@ -18,13 +18,8 @@ from sandbox.errors import UsageError
 
 
 def test_hosts_are_returned_once_in_canonical_spelling() -> None:
-    names = ["*.sandbox.localhost", "xn--bcher-kva.test", "1.a.test", "a" * 63 + ".test"]
-    assert unique_hosts([*names, "::1", "0:0::0001", "a.test", "127.0.0.1", "a.test"]) == (
-        *names,
-        "::1",
-        "a.test",
-        "127.0.0.1",
-    )
+    names = ("::1", "*.sandbox.localhost", "xn--bcher-kva.test", "1.a.test", "a" * 63 + ".test", "127.0.0.1")
+    assert unique_hosts([*names, "0:0::0001", "1.a.test"]) == names
 
 
 @pytest.mark.parametrize(

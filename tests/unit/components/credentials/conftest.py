@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import socket
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +18,14 @@ from botocore.loaders import JSONFileLoader, Loader
 from sandbox.app import context
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.credentials.pod_credentials import PodCredentials
-from sandbox.engine import ContainerSpec, Engine
+from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.names import LABEL, Names
 from sandbox.system import daemon
 from tests.support.api_server import ApiServer, kubeconfig
 from tests.support.api_server import serving as serving_api
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
+from tests.support.memory_nodes import Nodes
 from tests.support.token_services import CANARY, Services, serving
 
 DIRECTORY = "login.example.test"
@@ -52,10 +54,9 @@ def quiet(isolated_home: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.C
     """Nothing secret in any log, output or our own file."""
     caplog.set_level("DEBUG")
     yield
-    said = capfd.readouterr()
-    assert CANARY not in caplog.text
-    assert CANARY not in said.out
-    assert CANARY not in said.err
+    printed = capfd.readouterr()
+    for text in (caplog.text, printed.out, printed.err):
+        assert CANARY not in text
     for file in (isolated_home / "xdg_state_home").rglob("*"):
         assert file.is_dir() or CANARY not in file.read_text(), file
 
@@ -98,19 +99,11 @@ def node(names: Names, server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> It
     """The engine with the cluster's node; the process that renews logins ends with the test."""
     engine = FakeEngine(UPSTREAM["node"])
     engine.create_network(NETWORK, {LABEL: ""})
-    spec = ContainerSpec(name=names.node, image=UPSTREAM["node"], command=("init",), labels={}, network=NETWORK)
-    engine.add(FakeContainer(spec, engine.images[UPSTREAM["node"]], read_only=False))
+    Nodes(engine).add(names, names.node, role="control-plane")
     engine.programs["systemctl"] = Systemd()
-    engine.programs["rm"] = _rm
     monkeypatch.setattr(Engine, "connect", lambda: engine)
     yield engine
     daemon.end(names.credentials / "keeper.json")
-
-
-def _rm(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
-    for path in argv[2:]:
-        box.files.pop(PurePosixPath(path), None)
-    return 0, ""
 
 
 class Systemd:
@@ -131,9 +124,10 @@ def server(names: Names) -> Iterator[ApiServer]:
     """The sandbox's cluster, with namespaces that have their service account."""
     names.folder.mkdir(parents=True)
     with serving_api() as server:
-        policies = {kind: (f"{kind.lower()[:-1]}ies", False) for kind in ("MutatingAdmissionPolicy",)}
-        policies["MutatingAdmissionPolicyBinding"] = ("mutatingadmissionpolicybindings", False)
-        server.kinds["/apis/admissionregistration.k8s.io/v1"] = policies
+        server.kinds["/apis/admissionregistration.k8s.io/v1"] = {
+            "MutatingAdmissionPolicy": ("mutatingadmissionpolicies", False),
+            "MutatingAdmissionPolicyBinding": ("mutatingadmissionpolicybindings", False),
+        }
         for name in ("default", "shop", "kube-system"):
             make_namespace(server, name)
         kubeconfig(names.kubeconfig, server.server_address[1])
@@ -150,6 +144,11 @@ def make_namespace(server: ApiServer, name: str) -> None:
     server.objects[f"/api/v1/namespaces/{name}"] = {"metadata": {"name": name}}
     account = {"kind": "ServiceAccount", "metadata": {"name": "default", "namespace": name}}
     server.objects[f"/api/v1/namespaces/{name}/serviceaccounts/default"] = account
+
+
+def docker_config(password: str, host: str = "quay.io", user: str = "me") -> dict[str, Any]:
+    """What `docker login` leaves."""
+    return {"auths": {host: {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}}}
 
 
 def refusal(call: Callable[[], object]) -> SandboxError:

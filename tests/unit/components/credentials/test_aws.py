@@ -16,6 +16,7 @@ import pytest
 from sandbox.components.credentials.registry_accounts import mint
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Ecr
+from sandbox.oci.credential import Credential
 from tests.support.programs import make_program
 from tests.support.token_services import CANARY, ECR_PASSWORD, REGION, ROLE, Services
 from tests.unit.components.credentials.conftest import refusal
@@ -42,9 +43,7 @@ def ecr(**fields: Any) -> Ecr:
 
 def test_keys_become_a_password_for_twelve_hours(services: Services, write: Write) -> None:
     login = ask(ecr(file=write(f"[default]\n{KEYS}")))
-    assert login.accounts.keys() == {HOST}
-    account = login.accounts[HOST]
-    assert (account.username, account.password) == ("AWS", ECR_PASSWORD)
+    assert login.accounts == {HOST: Credential("AWS", ECR_PASSWORD)}
     assert login.expires is not None
     assert timedelta(hours=11, minutes=59) < login.expires - login.issued <= timedelta(hours=12, minutes=1)
     assert services.aws.asked == ["ecr AKIDHOME"]
@@ -60,28 +59,18 @@ def test_role_is_assumed_with_the_keys_of_its_profile(services: Services, write:
     assert services.aws.asked == ["sts AKIDHOME", "ecr ASIAROLE"]
 
 
-@pytest.mark.parametrize("content", [JSON, {"AccessKey": JSON}, {"Credentials": JSON}])
-def test_output_of_the_aws_command_is_read_as_a_file(write: Write, content: Any) -> None:
-    assert ask(ecr(file=write(content))).accounts.keys() == {HOST}
-
-
-def test_environment_keys_are_used_without_file_or_profile(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_keys_are_used_without_file_or_profile(
+    services: Services, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDHOME")
     assert "AWS_SECRET_ACCESS_KEY" in refusal(lambda: ask(ecr())).details
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f"{CANARY}-aws-secret")
     monkeypatch.setenv("AWS_REGION", REGION)
     assert ask(ecr(region=None)).accounts.keys() == {HOST}
-    assert services.aws.asked == ["ecr AKIDHOME"]
-
-
-def test_file_or_profile_comes_before_environment_keys(
-    services: Services, write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDOTHER")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "other")
-    ask(ecr(file=write(f"[default]\n{KEYS}")))
-    ask(ecr(file=write(JSON)))
-    assert services.aws.asked == ["ecr AKIDHOME"] * 2
+    for content in (f"[default]\n{KEYS}", JSON, {"AccessKey": JSON}, {"Credentials": JSON}):
+        assert ask(ecr(file=write(content))).accounts.keys() == {HOST}
+    assert services.aws.asked == ["ecr AKIDHOME"] * 5
 
 
 @pytest.fixture
@@ -159,11 +148,7 @@ def test_program_of_the_users_own_files_gives_keys(services: Services, dot_aws: 
         (dot_aws / name).write_text(f"[{header}]\ncredential_process = {given}\n")
         assert ask(ecr(profile="work")).accounts.keys() == {HOST}
     assert ask(ecr(profile="work", file=dot_aws / "credentials")).accounts.keys() == {HOST}
-
-
-def test_program_that_fails_is_named_and_not_repeated(dot_aws: Path, tmp_path: Path) -> None:
-    failing = program(tmp_path, "echo canary >&2; exit 1")
-    (dot_aws / "config").write_text(f"[profile work]\ncredential_process = {failing}\n")
+    program(tmp_path, "echo canary >&2; exit 1")
     error = refusal(lambda: ask(ecr(profile="work")))
     assert error.brief == "the profile 'work' in the files of AWS cannot be used"
     assert error.details == "CredentialRetrievalError"
@@ -199,9 +184,7 @@ def test_wrong_keys_are_refused(services: Services, write: Write) -> None:
         ("", None, "the profile 'default' in"),
         (f"[default]\n{KEYS}", "work", "cannot be used"),
         ("[work]\nsso_session = a\nsso_account_id = 1\n", "work", "cannot be used"),
-        ("[work]\nrole_arn = a\nsource_profile = b\n", "work", "cannot be used"),
         ("[work]\nrole_arn = a\nsource_profile = default\nmfa_serial = a\n", "work", "has mfa_serial"),
-        ("canary", None, "cannot be used"),
         ("[default\ncanary", None, "cannot be used"),
         ('{"AccessKeyId": "canary"}', None, "cannot be read"),
     ],

@@ -13,6 +13,7 @@ import pytest
 from sandbox.components.credentials.registry_accounts import mint
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Acr
+from sandbox.oci.credential import Credential
 from sandbox.oci.transport import LARGEST
 from tests.support.programs import make_program
 from tests.support.token_services import ACR_TOKEN, Services, jwt
@@ -33,8 +34,7 @@ def principal(services: Services, write: Write) -> Path:
 
 def test_principal_becomes_a_refresh_token_of_the_registry(services: Services, principal: Path, write: Write) -> None:
     login = ask(services, principal)
-    account = login.accounts[services.host]
-    assert (account.username, account.password) == ("00000000-0000-0000-0000-000000000000", ACR_TOKEN)
+    assert login.accounts[services.host] == Credential("00000000-0000-0000-0000-000000000000", ACR_TOKEN)
     assert login.expires == NOW + timedelta(hours=3)
     services.azure.token = jwt(NOW + timedelta(minutes=90))
     assert ask(services, principal).expires == NOW + timedelta(minutes=90)
@@ -43,28 +43,24 @@ def test_principal_becomes_a_refresh_token_of_the_registry(services: Services, p
     assert ask(services, write({**newer, "activeDirectoryEndpointUrl": authority})).find(services.host)
 
 
-def test_principal_may_be_in_the_environment(services: Services) -> None:
+@pytest.fixture
+def environ(services: Services) -> dict[str, str]:
     azure = services.azure
-    environ = {
-        "AZURE_TENANT_ID": azure.tenant,
-        "AZURE_CLIENT_ID": azure.client,
-        "AZURE_CLIENT_SECRET": azure.secret,
-        "AZURE_AUTHORITY_HOST": services.authority,
-    }
-    assert ask(services, environ=environ).find(services.host)
-    del environ["AZURE_CLIENT_SECRET"]
+    ids = {"AZURE_TENANT_ID": azure.tenant, "AZURE_CLIENT_ID": azure.client}
+    return {**ids, "AZURE_AUTHORITY_HOST": services.authority}
+
+
+def test_principal_may_be_in_the_environment(services: Services, environ: dict[str, str]) -> None:
+    assert ask(services, environ={**environ, "AZURE_CLIENT_SECRET": services.azure.secret}).find(services.host)
     assert refusal(lambda: ask(services, environ=environ)).brief == "AZURE_CLIENT_SECRET is not set"
 
 
-def test_workload_identity_of_the_environment_is_used(services: Services, tmp_path: Path) -> None:
+def test_workload_identity_of_the_environment_is_used(
+    services: Services, environ: dict[str, str], tmp_path: Path
+) -> None:
     file = tmp_path / "assertion"
     file.write_text(services.azure.assertion)
-    environ = {
-        "AZURE_TENANT_ID": services.azure.tenant,
-        "AZURE_CLIENT_ID": services.azure.client,
-        "AZURE_FEDERATED_TOKEN_FILE": str(file),
-        "AZURE_AUTHORITY_HOST": services.authority,
-    }
+    environ["AZURE_FEDERATED_TOKEN_FILE"] = str(file)
     assert ask(services, environ=environ).find(services.host)
     file.unlink()
     assert str(file) in refusal(lambda: ask(services, environ=environ)).details
@@ -106,22 +102,17 @@ def test_refused_secret_is_reported_with_its_fix(services: Services, principal: 
     assert "az ad sp credential reset" in error.fix
 
 
-def test_registry_that_refuses_the_principal_is_named(services: Services, write: Write) -> None:
-    host = f"localhost:{services.server_address[1]}"
-    services.azure.exchange = lambda *_: (401, "text/plain", b"")  # type: ignore[method-assign]
-    entry = Acr(kind="acr", registry=host, file=write(services.azure.principal(services.authority)))
-    error = refusal(lambda: mint(entry, {}, now=NOW))
-    assert error.brief == f"the registry {host} refuses these credentials"
-    assert "AcrPull" in error.fix
-
-
-def test_registry_that_does_not_answer_or_too_much_is_named(services: Services, principal: Path) -> None:
+def test_registry_that_refuses_answers_nothing_or_too_much_is_named(services: Services, principal: Path) -> None:
     error = refusal(lambda: mint(Acr(kind="acr", registry="127.0.0.1:1", file=principal), {}, now=NOW))
     assert "127.0.0.1:1" in error.brief
     services.azure.exchange = lambda *_: (200, "text/plain", bytes(LARGEST + 1))  # type: ignore[method-assign]
     error = refusal(lambda: ask(services, principal))
     assert error.brief == "an answer of a registry is too large"
     assert error.fix == "check the address, or tell the registry's owner"
+    services.azure.exchange = lambda *_: (401, "text/plain", b"")  # type: ignore[method-assign]
+    error = refusal(lambda: ask(services, principal))
+    assert error.brief == f"the registry {services.host} refuses these credentials"
+    assert "AcrPull" in error.fix
 
 
 def test_file_that_lacks_something_is_refused(services: Services, write: Write) -> None:

@@ -2,51 +2,36 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from sandbox.cli import signals
 from sandbox.cli.credentials import credentials as command
 from sandbox.errors import UsageError
 from sandbox.names import Names
 from sandbox.system import daemon
+from tests.support import in_process
 from tests.support.api_server import ApiServer
 from tests.support.token_services import CANARY, Services
-from tests.unit.components.credentials.conftest import refusal
+from tests.unit.components.credentials.conftest import docker_config, refusal
 
 Write = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("node")
 
 
 @pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The test's own signals, and a folder without a spec."""
-    monkeypatch.setattr(signals, "catch", lambda *_, **__: None)
+def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A folder without a spec."""
+    in_process.quiet(monkeypatch)
     monkeypatch.chdir(tmp_path)
 
 
 def run(*words: str | Path) -> Result:
-    logger = logging.getLogger("sandbox")
-    before = (logger.handlers, logger.level, logger.propagate)
-    try:
-        words = words if "-f" in words else (*words, "-n", "demo")
-        result = CliRunner().invoke(command, [str(one) for one in words], obj=False, standalone_mode=False)
-    finally:
-        for handler in logger.handlers:
-            handler.close()
-        logger.handlers, level, logger.propagate = before
-        logger.setLevel(level)
-    assert CANARY not in result.output
-    if result.exception is not None:
-        raise result.exception
-    return result
+    return in_process.run(command, *(words if "-f" in words else (*words, "-n", "demo")))
 
 
 def rows() -> list[dict[str, Any]]:
@@ -56,8 +41,7 @@ def rows() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def config(write: Write) -> Path:
-    auths = {"quay.io": {"auth": base64.b64encode(b"me:canary-quay").decode()}}
-    return write({"auths": auths}, "config.json")
+    return write(docker_config("canary-quay"), "config.json")
 
 
 def test_accounts_are_added_listed_and_removed(server: ApiServer, names: Names, config: Path) -> None:
@@ -95,11 +79,8 @@ def test_every_kind_is_given_by_options(
     run("add", "ecr", "--from", write(keys, "aws.json"), *aws)
     principal = write(services.azure.principal(services.authority), "azure.json")
     run("add", "acr", "--from", principal, "--registry", services.host, "--secret", "mine")
-    assert [(one["kind"], one["secret"]) for one in rows()] == [
-        ("ecr", "awsecr-cred"),
-        ("gcr", "gcr-secret"),
-        ("acr", "mine"),
-    ]
+    secrets = {row["kind"]: row["secret"] for row in rows()}
+    assert secrets == {"ecr": "awsecr-cred", "gcr": "gcr-secret", "acr": "mine"}
     assert daemon.find(names.credentials / "keeper.json")
 
 

@@ -34,16 +34,10 @@ POLICY = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies/sandbo
 
 def fresh(entry: Credentials, word: str = "canary", **accounts: str) -> dict[PodLogin, Login]:
     hosts = accounts or {"gcr.io": "it", "docker.io": "me"}
-    login = Login({host: Credential(user, word) for host, user in hosts.items()}, NOW, NOW + timedelta(hours=1))
-    pod_login = PodLogin(
-        entry=entry,
-        origin="spec",
-        issued=NOW,
-        expires=login.expires,
-        registries=tuple(login.accounts),
-        file="",
-    )
-    return {pod_login: login}
+    expires = NOW + timedelta(hours=1)
+    login = Login({host: Credential(user, word) for host, user in hosts.items()}, NOW, expires)
+    registries = tuple(hosts)
+    return {PodLogin(entry=entry, origin="spec", issued=NOW, expires=expires, registries=registries, file=""): login}
 
 
 def written(node: FakeEngine, name: str) -> Mapping[str, Any]:
@@ -60,34 +54,22 @@ def secrets(server: ApiServer) -> set[str]:
     return {path.removeprefix("/api/v1/namespaces/") for path in server.objects if "/secrets/" in path}
 
 
-def test_login_of_all_namespaces_is_in_the_kubelets_file(
+def test_login_of_all_namespaces_is_in_the_kubelets_file_and_renewed_without_a_restart(
     pods: PodCredentials, node: FakeEngine, names: Names, server: ApiServer
 ) -> None:
     pods.deliver(fresh(GCR))
     assert pods.pending() is None
     auths = written(node, names.node)["auths"]
     assert auths.keys() == {"gcr.io", HUB}
-    assert auths["gcr.io"] == {
-        "username": "it",
-        "password": "canary",
-        "auth": base64.b64encode(b"it:canary").decode(),
-    }
+    basic = base64.b64encode(b"it:canary").decode()
+    assert auths["gcr.io"] == {"username": "it", "password": "canary", "auth": basic}
     assert node.boxes[names.node].modes[FILE] == 0o600
-    assert cast("Systemd", node.programs["systemctl"]).restarts == 1
     assert secrets(server) == set()
-
-
-def test_renewed_login_replaces_the_one_before_without_a_restart(
-    pods: PodCredentials, node: FakeEngine, names: Names
-) -> None:
-    pods.deliver(fresh(GCR))
     pods.deliver(fresh(DOCKER, **{"quay.io": "me"}))
     pods.deliver(fresh(GCR, "canary-newer", **{"gcr.io": "it"}), at_once=False)
     auths = written(node, names.node)["auths"]
-    assert {host: account["password"] for host, account in auths.items()} == {
-        "quay.io": "canary",
-        "gcr.io": "canary-newer",
-    }
+    passwords = {host: account["password"] for host, account in auths.items()}
+    assert passwords == {"quay.io": "canary", "gcr.io": "canary-newer"}
     assert cast("Systemd", node.programs["systemctl"]).restarts == 2
 
 
@@ -95,9 +77,7 @@ def test_logins_are_in_the_kubelets_file_on_every_node_until_all_are_removed(
     pods: PodCredentials, node: FakeEngine, names: Names
 ) -> None:
     pods.deliver(fresh(GCR, **{"gcr.io": "it"}))
-    rm = node.programs["rm"]
     worker = Nodes(node).add(names, f"{names.cluster}-worker")
-    node.programs["rm"] = rm
     grown = replace(pods, nodes=lambda: (names.node, worker.spec.name))
     assert grown.pending() == f"{FILE} on {worker.spec.name} does not have the present logins"
     grown.deliver(fresh(DOCKER, **{"quay.io": "me"}))
@@ -140,10 +120,8 @@ def test_login_of_named_namespaces_is_limited_to_them(
 
 def test_login_leaves_namespaces_that_are_no_longer_named(pods: PodCredentials, server: ApiServer) -> None:
     pods.deliver(fresh(Gcr(kind="gcr", namespaces=("shop", "default"))))
-    server.objects["/api/v1/namespaces/shop/serviceaccounts/default"]["imagePullSecrets"] = [
-        {"name": "own"},
-        {"name": "gcr-secret"},
-    ]
+    account = server.objects["/api/v1/namespaces/shop/serviceaccounts/default"]
+    account["imagePullSecrets"] = [{"name": "own"}, {"name": "gcr-secret"}]
     pods.deliver(fresh(Gcr(kind="gcr", namespaces=("default",))))
     assert secrets(server) == {"default/secrets/gcr-secret"}
     assert (named(server, "default"), named(server, "shop")) == (["gcr-secret"], ["own"])

@@ -13,6 +13,7 @@ import pytest
 from sandbox.components.credentials.registry_accounts import mint, resolved
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Gcr
+from sandbox.oci.credential import Credential
 from tests.support.token_services import GOOGLE_TOKEN, Services
 from tests.unit.components.credentials.conftest import refusal
 
@@ -30,21 +31,25 @@ def reads_only(services: Services) -> bool:
 def test_key_of_a_service_account_becomes_a_token_for_an_hour(services: Services, write: Write) -> None:
     login = ask(write(services.google.key_file(services.url)))
     assert login.accounts.keys() == {"gcr.io", "*.gcr.io", "*.pkg.dev"}
-    account = login.find("europe-docker.pkg.dev")
-    assert account is not None
-    assert (account.username, account.password) == ("oauth2accesstoken", GOOGLE_TOKEN)
+    assert login.find("europe-docker.pkg.dev") == Credential("oauth2accesstoken", GOOGLE_TOKEN)
     assert login.find("pkg.dev") is login.find("a.b.pkg.dev") is None
     assert login.expires is not None
     assert timedelta(minutes=59) < login.expires - login.issued <= timedelta(seconds=3599)
     assert reads_only(services)
 
 
-def test_login_becomes_a_token_for_the_named_registries(
+def test_login_becomes_a_token_and_impersonates_an_account(
     services: Services, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("google.auth.iam._IAM_ENDPOINT", services.url + "/impersonate/{}:generateAccessToken")
     monkeypatch.setattr("google.oauth2.credentials._GOOGLE_OAUTH2_TOKEN_ENDPOINT", f"{services.url}/token")
-    login = ask(write(services.google.consent_file()), registries=("eu.gcr.io",))
-    assert login.accounts.keys() == {"eu.gcr.io"}
+    own = services.google.consent_file()
+    assert ask(write(own), registries=("eu.gcr.io",)).accounts.keys() == {"eu.gcr.io"}
+    account = f"https://iamcredentials.googleapis.com/v1/{services.google.email}:generateAccessToken"
+    content = {"type": "impersonated_service_account", "service_account_impersonation_url": account}
+    login = ask(write({**content, "source_credentials": own}))
+    assert login.accounts["gcr.io"].password == GOOGLE_TOKEN
+    assert reads_only(services)
 
 
 def test_default_file_is_that_of_googles_libraries(tmp_path: Path) -> None:
@@ -79,21 +84,6 @@ def test_workload_identity_of_a_spec_is_refused(services: Services, write: Write
     assert services.google.requests == 0
 
 
-def test_service_account_is_impersonated_by_a_login(
-    services: Services, write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("google.auth.iam._IAM_ENDPOINT", services.url + "/impersonate/{}:generateAccessToken")
-    monkeypatch.setattr("google.oauth2.credentials._GOOGLE_OAUTH2_TOKEN_ENDPOINT", f"{services.url}/token")
-    content = {
-        "type": "impersonated_service_account",
-        "service_account_impersonation_url": f"https://iamcredentials.googleapis.com/v1/{services.google.email}"
-        ":generateAccessToken",
-        "source_credentials": services.google.consent_file(),
-    }
-    assert ask(write(content)).accounts["gcr.io"].password == GOOGLE_TOKEN
-    assert reads_only(services)
-
-
 def test_refused_key_is_reported_with_its_fix(services: Services, write: Write) -> None:
     services.google.refusals = 9
     error = refusal(lambda: ask(write(services.google.key_file(services.url))))
@@ -109,10 +99,7 @@ def test_refused_key_is_reported_with_its_fix(services: Services, write: Write) 
         ("[]", "not a JSON object"),
         ({"type": "gdch_service_account"}, "a key of type service_account"),
         ({"type": "impersonated_service_account"}, "not of the form of impersonated_service_account"),
-        (
-            {"type": "service_account", "client_email": "a", "private_key": "canary"},
-            "not of the form of service_account",
-        ),
+        ({"type": "service_account", "private_key": "canary"}, "not of the form of service_account"),
         ({"type": "authorized_user", "client_id": "a"}, "not of the form of authorized_user"),
     ],
 )

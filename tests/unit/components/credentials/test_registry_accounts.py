@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import base64
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,19 +18,9 @@ from sandbox.config.schema.credentials_schema import Acr, Credentials, Docker, E
 from sandbox.oci.credential import Credential
 from tests.support.programs import make_program
 from tests.support.token_services import GOOGLE_TOKEN, Services
-from tests.unit.components.credentials.conftest import refusal
+from tests.unit.components.credentials.conftest import docker_config, refusal
 
 Write = Callable[..., Path]
-WriteFile = Callable[[Any], Path]
-HELPER = """#!/bin/sh
-read -r server
-[ "$server" = helped.example.com ] || { echo "credentials not found in native keychain"; exit 1; }
-echo '{"ServerURL": "helped.example.com", "Username": "hal", "Secret": "canary-helper"}'
-"""
-
-
-def config(host: str, password: str) -> dict[str, dict[str, dict[str, str]]]:
-    return {"auths": {host: {"auth": base64.b64encode(f"me:{password}".encode()).decode()}}}
 
 
 def test_a_service_is_asked_once_and_for_its_own_hosts_only(services: Services, write: Write) -> None:
@@ -43,8 +34,8 @@ def test_a_service_is_asked_once_and_for_its_own_hosts_only(services: Services, 
 
 
 def test_the_spec_comes_before_docker_login(write: Write, tmp_path: Path) -> None:
-    write(config("quay.io", "canary-login"), "config.json")
-    entry = Docker(kind="docker", file=write(config("quay.io", "canary-spec"), "other.json"))
+    write(docker_config("canary-login"), "config.json")
+    entry = Docker(kind="docker", file=write(docker_config("canary-spec"), "other.json"))
     environ = {"DOCKER_CONFIG": str(tmp_path)}
     assert keychain([entry], environ).find("quay.io") == Credential("me", "canary-spec")
     assert keychain([], environ).find("quay.io") == Credential("me", "canary-login")
@@ -55,9 +46,9 @@ def test_the_spec_comes_before_docker_login(write: Write, tmp_path: Path) -> Non
 @pytest.mark.security(20)
 def test_only_accounts_for_all_pods_are_given_to_mirrors(write: Write, tmp_path: Path) -> None:
     """A mirror asks for an account → it gets one of an entry for all namespaces, none of `docker login`."""
-    write(config("quay.io", "canary-login"), "config.json")
+    write(docker_config("canary-login"), "config.json")
     environ = {"DOCKER_CONFIG": str(tmp_path)}
-    entry = Docker(kind="docker", file=write(config("quay.io", "canary-spec"), "other.json"), registries=("quay.io",))
+    entry = Docker(kind="docker", file=write(docker_config("canary-spec"), "other.json"), registries=("quay.io",))
     assert shared_keychain([], environ).find("quay.io") is None
     assert shared_keychain([entry.model_copy(update={"namespaces": ("shop",)})], environ).find("quay.io") is None
     assert shared_keychain([entry], environ).find("quay.io") == Credential("me", "canary-spec")
@@ -85,45 +76,38 @@ def test_an_entry_knows_the_hosts_of_its_kind(entry: Credentials, host: str, kno
     assert may_know(entry, host) is known
 
 
-def auth(username: str, password: str) -> dict[str, str]:
-    return {"auth": base64.b64encode(f"{username}:{password}".encode()).decode()}
-
-
 def ask(file: Path, *registries: str) -> Login:
     return mint(Docker(kind="docker", file=file, registries=registries), {}, now=datetime.now(UTC))
 
 
-def pairs(login: Login) -> dict[str, tuple[str, str]]:
-    return {host: (one.username, one.password) for host, one in login.accounts.items()}
-
-
-@pytest.fixture
-def helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_program(tmp_path / "docker-credential-test", HELPER)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-
-
-def test_all_accounts_of_the_file_are_meant_and_do_not_end(write: WriteFile) -> None:
-    auths = {"https://index.docker.io/v1/": auth("me", "canary-hub"), "quay.io": auth("you", "canary:quay")}
+def test_all_accounts_of_the_file_are_meant_and_do_not_end(write: Write) -> None:
+    auths = docker_config("canary-hub", "https://index.docker.io/v1/")["auths"]
+    auths |= docker_config("canary:quay", user="you")["auths"]
     login = ask(write({"auths": auths}))
-    assert pairs(login) == {"docker.io": ("me", "canary-hub"), "quay.io": ("you", "canary:quay")}
+    assert login.accounts == {
+        "docker.io": Credential("me", "canary-hub"),
+        "quay.io": Credential("you", "canary:quay"),
+    }
     assert login.expires is None
 
 
-@pytest.mark.usefixtures("helper")
-def test_helpers_are_asked_here(write: WriteFile) -> None:
+def test_helpers_are_asked_here(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    account = {"ServerURL": "helped.example.com", "Username": "hal", "Secret": "canary-helper"}
+    script = f"read -r server; [ $server = helped.example.com ] && echo '{json.dumps(account)}'"
+    make_program(tmp_path / "docker-credential-test", script)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     for content in (
         {"auths": {"helped.example.com": {}}, "credsStore": "test"},
         {"credHelpers": {"helped.example.com": "test"}},
     ):
-        assert pairs(ask(write(content))) == {"helped.example.com": ("hal", "canary-helper")}
+        assert ask(write(content)).accounts == {"helped.example.com": Credential("hal", "canary-helper")}
 
 
-def test_a_token_is_a_password_for_azure_alone(write: WriteFile) -> None:
+def test_a_token_is_a_password_for_azure_alone(write: Write) -> None:
     user = "00000000-0000-0000-0000-000000000000"
-    token = {**auth(user, ""), "identitytoken": "canary-identity"}
-    login = ask(write({"auths": {"demo.azurecr.io": token}}))
-    assert pairs(login) == {"demo.azurecr.io": (user, "canary-identity")}
+    content = docker_config("", "demo.azurecr.io", user)
+    content["auths"]["demo.azurecr.io"]["identitytoken"] = "canary-identity"
+    assert ask(write(content)).accounts == {"demo.azurecr.io": Credential(user, "canary-identity")}
     file = write({"auths": {"ghcr.io": {"identitytoken": "canary-identity"}}})
     error = refusal(lambda: ask(file))
     assert error.brief == "the account at ghcr.io is a token that pods cannot pull with"
@@ -148,3 +132,39 @@ def test_key_file_that_is_none_is_refused_at_once(tmp_path: Path, entry: str, ki
         os.mkfifo(path)
     error = refusal(lambda: mint(ENTRIES[entry](path), {}, now=datetime.now(UTC)))
     assert error.brief.startswith(f"{path} ") and said in error.details and error.fix
+
+
+@pytest.mark.parametrize(
+    ("entry", "package", "brief"),
+    [
+        (Ecr(kind="ecr", region="eu-central-1"), "botocore", "AWS's library is not installed"),
+        (Gcr(kind="gcr"), "google.auth", "Google's library is not installed"),
+        (Acr(kind="acr", registry="a.azurecr.io"), "azure.identity", "Microsoft's library is not installed"),
+    ],
+)
+def test_absent_library_is_named_with_its_command(
+    entry: Credentials, package: str, brief: str, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if f"{name}.".startswith(f"{package}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    environ = {"GOOGLE_APPLICATION_CREDENTIALS": str(write({"type": "service_account"}))}
+    error = refusal(lambda: mint(entry, environ, now=datetime.now(UTC)))
+    assert error.brief == brief
+    assert f"credentials of kind {entry.kind} need" in error.details
+    assert error.fix == f"{sys.executable} -m pip install 'kube-sandbox[{entry.kind}]'"
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    (tmp_path / "pipx_metadata.json").write_text("{}")
+    error = refusal(lambda: mint(entry, environ, now=datetime.now(UTC)))
+    assert error.fix == f"pipx runpip kube-sandbox install 'kube-sandbox[{entry.kind}]'"
+    assert error.id == "credentials"
+
+
+def test_no_library_is_imported_before_it_is_needed() -> None:
+    code = (
+        "import sys\n"
+        "import sandbox.components.credentials.registry_accounts, sandbox.components.credentials.renewal_daemon\n"
+        "print([name for name in ('botocore', 'google.auth', 'azure.core', 'msal') if name in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert said.stdout.strip() == "[]"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -11,15 +10,14 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.credentials import renewal_daemon
-from sandbox.components.credentials.pod_credentials import RENEWAL, PodCredentials
+from sandbox.components.credentials.pod_credentials import PodCredentials
 from sandbox.components.credentials.pod_logins import PodLogin
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr
 from sandbox.errors import SandboxError
 from sandbox.names import Names
-from sandbox.system import daemon
-from sandbox.system.wait import wait_until
 from tests.support.token_services import Services
+from tests.unit.components.credentials.conftest import docker_config
 
 Write = Callable[..., Path]
 
@@ -106,7 +104,7 @@ def test_process_survives_a_cluster_that_fails(
 
 
 def test_renewal_ends_with_cluster_or_when_nothing_expires(pods: PodCredentials, write: Write, names: Names) -> None:
-    file = write('{"auths": {"quay.io": {"auth": "bWU6Y2FuYXJ5"}}}', "config.json")
+    file = write(docker_config("canary"), "config.json")
     give(pods, Docker(kind="docker", file=file), datetime.now(UTC))
     endless = threading.Event()
     renewal_daemon.run(names.kubeconfig, lambda: pods, endless)
@@ -118,7 +116,7 @@ def test_renewal_ends_with_cluster_or_when_nothing_expires(pods: PodCredentials,
 def test_failed_renewal_does_not_delay_the_others(pods: PodCredentials, entry: Gcr, write: Write) -> None:
     then = datetime.now(UTC) - timedelta(minutes=50)
     give(pods, entry, then)
-    file = write('{"auths": {"quay.io": {"auth": "bWU6Y2FuYXJ5"}}}', "config.json")
+    file = write(docker_config("canary"), "config.json")
     give(pods, Docker(kind="docker", secret="lost", file=file), then)
     file.unlink()
     failed = pods.renew(list(pods.logins.read().values()), now=datetime.now(UTC), at_once=False)
@@ -128,11 +126,3 @@ def test_failed_renewal_does_not_delay_the_others(pods: PodCredentials, entry: G
     pods.forget(["gcr-secret", "lost"])
     pods.renew(removed, now=datetime.now(UTC), at_once=False)
     assert pods.logins.read() == {}
-
-
-def test_process_ends_without_a_cluster(names: Names, tmp_path: Path) -> None:
-    log, record = tmp_path / "log", tmp_path / "record"
-    places = (str(names.kubeconfig), str(names.credentials), names.node)
-    daemon.start((sys.executable, "-P", "-m", RENEWAL, *places), log_to=log, record=record)
-    wait_until(lambda: "it runs" if daemon.find(record) else None, what="its end", timeout=60)
-    assert log.read_text() == ""

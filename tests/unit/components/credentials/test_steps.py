@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import stat
@@ -24,7 +23,7 @@ from sandbox.system import daemon
 from tests.support.api_server import ApiServer
 from tests.support.fakes import FakeEngine, NoWork
 from tests.support.token_services import Services
-from tests.unit.components.credentials.conftest import refusal
+from tests.unit.components.credentials.conftest import docker_config, refusal
 
 Write = Callable[..., Path]
 SHOP = "/api/v1/namespaces/shop/secrets/"
@@ -34,16 +33,12 @@ pytestmark = pytest.mark.usefixtures("server")
 
 @pytest.fixture
 def docker(write: Write) -> Docker:
-    return Docker(kind="docker", file=write(config("canary-one"), "config.json"))
+    return Docker(kind="docker", file=write(docker_config("canary-one"), "config.json"))
 
 
 @pytest.fixture
 def shop_only(docker: Docker) -> Docker:
     return docker.model_copy(update={"namespaces": ("shop",), "secret": "shop-login"})
-
-
-def config(password: str) -> str:
-    return json.dumps({"auths": {"quay.io": {"auth": base64.b64encode(f"me:{password}".encode()).decode()}}})
 
 
 def step(node: FakeEngine, names: Names, *entries: Credentials) -> CredentialsStep:
@@ -115,7 +110,7 @@ def test_changed_file_or_entry_is_delivered_again(
 ) -> None:
     made = step(node, names, docker)
     made.apply(NoWork())
-    write(config("canary-second"), "config.json")
+    write(docker_config("canary-second"), "config.json")
     assert "is from before" in made.check().detail
     made.apply(NoWork())
     assert (made.check().state, on_node(node, names)) == (State.READY, ["canary-second"])
