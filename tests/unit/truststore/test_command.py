@@ -101,15 +101,6 @@ def test_in_and_out(certs: Run, tmp_path: Path) -> None:
     assert "no store holds" in certs("untrust", "-n", "demo", "--yes").stderr
 
 
-def test_a_replaced_root_goes_when_the_new_one_is_trusted(certs: Run, root_file: Path, tmp_path: Path) -> None:
-    certs("trust", "-n", "demo", "--store", "java", "--yes")
-    root_file.write_bytes(ours(1).pem)
-    certs("trust", "-n", "demo", "--store", "java", "--yes")
-    folder = tmp_path / "state/sandbox/trust"
-    assert in_binary((tmp_path / "jdk/lib/security/cacerts").read_bytes()) == (ours(1),)
-    assert {path.name for path in folder.glob("sandbox-root-*")} == {f"{ours(1).label}.crt", f"{ours(1).label}.json"}
-
-
 def test_failed_survey_leaves_the_stores_unlocked(isolated_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> None:
         raise SandboxError("a store cannot be read")

@@ -9,49 +9,33 @@ import pytest
 
 from sandbox.truststore import java
 from sandbox.truststore.java import Cacerts
+from tests.support.programs import make_program
 from tests.support.trust_roots import FILE, ours
 
 
 @pytest.mark.parametrize("place", ["lib/security/cacerts", "jre/lib/security/cacerts"])
-def test_a_java_has_its_file_in_one_of_two_places(place: str, tmp_path: Path) -> None:
+def test_a_java_has_its_file_in_one_of_two_places_and_a_keytool(place: str, tmp_path: Path) -> None:
     assert java.find(tmp_path) is None
     assert java.find(tmp_path / ("x" * 300)) is None
     (tmp_path / place).parent.mkdir(parents=True)
     (tmp_path / place).touch()
-    assert java.find(tmp_path) == Cacerts(place=tmp_path / place, keytool=str(tmp_path / "bin/keytool"))
-
-
-@pytest.mark.parametrize("place", ["lib/security/cacerts", "jre/lib/security/cacerts"])
-def test_file_of_a_java_no_longer_used_has_its_keytool(place: str, tmp_path: Path) -> None:
-    assert java.recorded(tmp_path / place).keytool == "keytool"
+    store = Cacerts(place=tmp_path / place, keytool=str(tmp_path / "bin/keytool"))
+    assert java.find(tmp_path) == store
+    assert java.recorded(store.place).keytool == "keytool"
     assert java.recorded(Path("/cacerts")).keytool == "keytool"
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/keytool").touch()
-    assert java.recorded(tmp_path / place) == Cacerts(
-        place=tmp_path / place, keytool=str(tmp_path / "bin/keytool"), as_root=True
-    )
+    make_program(tmp_path / "bin/keytool", "")
+    store.place.unlink()  # a Java that is no longer used
+    assert java.recorded(store.place) == dataclasses.replace(store, as_root=True)
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        "/etc/pki/ca-trust/extracted/java/cacerts",
-        "/etc/ca-certificates/extracted/java-cacerts.jks",
-        "/var/lib/ca-certificates/java-cacerts",
-    ],
-)
-def test_files_written_again_by_the_system_are_known(place: str) -> None:
-    assert java.at(Path(place), keytool="keytool").follows_system
-    assert not java.at(Path("/opt/jdk/lib/security/cacerts"), keytool="keytool").follows_system
-
-
-def test_the_commands() -> None:
-    store, name = Cacerts(place=Path("/jdk/cacerts"), keytool="/jdk/bin/keytool", as_root=True), ours().label
-    (add,), (remove,) = store.add(ours(), FILE).commands, store.remove(ours(), FILE).commands
-    where = f"-keystore /jdk/cacerts -storepass changeit -alias {name}"
-    assert " ".join(add.argv) == f"/jdk/bin/keytool -importcert -noprompt -trustcacerts -file {FILE} {where}"
-    assert " ".join(remove.argv) == f"/jdk/bin/keytool -delete {where}"
-    assert (add.as_root, remove.as_root) == (True, True)
+def test_files_written_again_by_the_system_are_known() -> None:
+    for place, follows_system in {
+        "/etc/pki/ca-trust/extracted/java/cacerts": True,
+        "/etc/ca-certificates/extracted/java-cacerts.jks": True,
+        "/var/lib/ca-certificates/java-cacerts": True,
+        "/opt/jdk/lib/security/cacerts": False,
+    }.items():
+        assert java.at(Path(place), keytool="keytool").follows_system is follows_system
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-be"])

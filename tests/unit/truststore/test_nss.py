@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.truststore.nss import Database, databases
 from sandbox.truststore.trusted_root import Root
-from tests.support.trust_roots import FILE, ours
+from tests.support.trust_roots import ours
 
 PLACES = (
     ".pki/nssdb",
@@ -45,6 +45,12 @@ def test_every_place_is_known(place: str, tmp_path: Path) -> None:
     assert databases(tmp_path) == (Database(tmp_path / place),)
 
 
+def test_database_that_a_link_leads_to_counts_once(tmp_path: Path) -> None:
+    real = make(tmp_path / ".local/share/pki/nssdb")
+    (tmp_path / ".pki").symlink_to(real.parent)
+    assert databases(tmp_path) == (Database(real),)
+
+
 @pytest.mark.parametrize("relative", [True, False])
 def test_profiles_elsewhere_are_known_by_the_ini_file(relative: bool, tmp_path: Path) -> None:
     elsewhere = make(tmp_path / "home" / "my profile")
@@ -63,12 +69,6 @@ def test_broken_ini_file_hides_no_profile(tmp_path: Path, content: bytes) -> Non
     assert databases(tmp_path) == (Database(profile),)
 
 
-def test_database_that_a_link_leads_to_counts_once(tmp_path: Path) -> None:
-    real = make(tmp_path / ".local/share/pki/nssdb")
-    (tmp_path / ".pki").symlink_to(real.parent)
-    assert databases(tmp_path) == (Database(real),)
-
-
 def test_only_what_bears_our_nickname_is_ours_to_remove(tmp_path: Path) -> None:
     store = Database(make(tmp_path / "db", (ours(1).label, ours(1)), ("Mine - Sandbox", ours(2))))
     assert store.trusted() == (ours(1), ours(2))
@@ -80,11 +80,3 @@ def test_a_file_that_is_no_database_holds_nothing(content: bytes | None, tmp_pat
     if content is not None:
         (tmp_path / "cert9.db").write_bytes(content)
     assert (Database(tmp_path).trusted(), Database(tmp_path).entries()) == ((), ())
-
-
-def test_the_commands() -> None:
-    store, name = Database(Path("/home/me/.pki/nssdb")), ours().label
-    (add,), (remove,) = store.add(ours(), FILE).commands, store.remove(ours(), FILE).commands
-    database = ("certutil", "-d", "sql:/home/me/.pki/nssdb")
-    assert (add.argv, add.as_root) == ((*database, "-A", "-t", "C,,", "-n", name, "-i", str(FILE)), False)
-    assert (remove.argv, remove.as_root) == ((*database, "-D", "-n", name), False)

@@ -30,20 +30,15 @@ def test_non_certificate_is_refused(text: bytes) -> None:
         parse(text)
 
 
-def test_only_roots_of_sandboxes_are_found_in_a_bundle() -> None:
+def test_only_roots_of_sandboxes_are_found_in_a_bundle_or_between_other_bytes() -> None:
     pair = make_root(["demo.sandbox.localhost"], now=NOW)
     issuing = make_issuing(pair, ["demo.sandbox.localhost"], now=NOW)
     bundle = stranger() + ours(1).pem + issuing.cert_pem + stranger("Other") + ours(2).pem + ours(1).pem
     assert in_pem(bundle) == (ours(1), ours(2))
     assert in_pem(b"# nothing\n") == ()
-
-
-def test_roots_are_found_between_other_bytes() -> None:
     other = parse(stranger()).der
-    assert in_binary(b"\xfe\xed" + other + b"\0\0" + ours(1).der + other + ours(2).der + b"\x30\x82") == (
-        ours(1),
-        ours(2),
-    )
+    data = b"\xfe\xed" + other + b"\0\0" + ours(1).der + other + ours(2).der + b"\x30\x82"
+    assert in_binary(data) == (ours(1), ours(2))
     assert in_binary(other) == ()
 
 

@@ -1,9 +1,10 @@
-"""The page for unknown hosts, read as a browser reads it."""
+"""The page for unknown hosts, and the hosts that it lists."""
 
 from __future__ import annotations
 
+import html
+import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -24,45 +25,19 @@ POD = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/pods/traefik-1"
 INGRESS = "/apis/networking.k8s.io/v1/ingresses/a"
 
 
-class Reader(HTMLParser):
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: set[str] = set()
-        self.text = ""
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
 def test_names_are_text_in_a_page_of_plain_html() -> None:
-    html = render("<script>x</script>", ['"><img src=x>.test', "{name}"], port=443)
-    page = Reader(html)
-    assert {"script", "img", "link", "iframe"} & page.tags == set()
-    assert all(name in page.text for name in ('"><img src=x>.test', "<script>x</script>", "{name}"))
-    assert is_default(html[:400]) and not is_default("<title>another</title>")
+    names = ["<script>x</script>", '"><img src=x>.test', "{name}"]
+    page = render(names[0], names[1:], port=443)
+    assert all(html.escape(name) in page for name in names)
+    assert not re.search("<(script|img|link|iframe)", page)
+    assert is_default(page[:400]) and not is_default("<title>another</title>")
 
 
 def test_hosts_are_each_named_once_and_wildcards_are_no_links() -> None:
-    def ingress(*hosts: str | None) -> dict[str, Any]:
-        return {"spec": {"rules": [{"host": host} if host else {"http": {}} for host in hosts]}}
-
-    ingresses: list[dict[str, Any]] = [
-        ingress("b.test", None, "*.c.test"),
-        ingress("a.test", "b.test"),
-        {},
-        {"spec": {"rules": None}},
-    ]
-    assert hosts_of(ingresses) == ("a.test", "b.test")
-
-
-@pytest.mark.parametrize("spec", ["x", {"rules": 1}, {"rules": ["x"]}, {"rules": [{"host": ["a.test"]}, {"host": 1}]}])
-def test_rules_of_another_form_have_no_hosts(spec: Any) -> None:
-    assert hosts_of([{"spec": spec}]) == ()
+    rules = [{"host": "b.test"}, {"http": {}}, {"host": "*.c.test"}, {"host": "a.test"}, {"host": "b.test"}]
+    damaged = ["x", {"rules": None}, {"rules": 1}, {"rules": ["x"]}, {"rules": [{"host": ["a.test"]}, {"host": 1}]}]
+    specs: list[Any] = [{"rules": rules[:3]}, {"rules": rules[3:]}, *damaged]
+    assert hosts_of([{}, *({"spec": spec} for spec in specs)]) == ("a.test", "b.test")
 
 
 @pytest.fixture

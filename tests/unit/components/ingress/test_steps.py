@@ -125,17 +125,9 @@ def test_planted_record_removes_nothing(server: ApiServer, step: IngressStep) ->
     assert victim in server.objects
 
 
+ALB_CLASS = {"kind": "IngressClass", "metadata": {"name": "alb"}, "spec": {"controller": SERVED_BY}}
+CLASSED = Small(more=({"apiVersion": "networking.k8s.io/v1", **ALB_CLASS},))
 ALB = "/apis/networking.k8s.io/v1/ingressclasses/alb"
-CLASSED = Small(
-    more=(
-        {
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "IngressClass",
-            "metadata": {"name": "alb"},
-            "spec": {"controller": SERVED_BY},
-        },
-    )
-)
 
 
 def test_further_class_is_made_and_deleted_with_the_spec(server: ApiServer, step: IngressStep) -> None:

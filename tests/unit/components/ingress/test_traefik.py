@@ -16,7 +16,7 @@ from sandbox.components.ingress import traefik
 from sandbox.components.ingress.traefik import GATEWAY_ARGUMENTS, Traefik
 from sandbox.config import yaml_text
 from sandbox.errors import SandboxError
-from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE_ADDRESS, READY, SYSTEM_NAMESPACE
+from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE_ADDRESS, READY
 from sandbox.names import INGRESS_PORT as PORT
 
 TRUSTED = "172.18.0.0/16"
@@ -50,7 +50,8 @@ def test_traefik_starts_once_the_api_server_answers(objects: Objects) -> None:
     page, controller = pod(objects)["containers"]
     assert (page["image"], controller["image"], controller["name"]) == ("b:1", "t:1", "traefik")
     assert page["lifecycle"]["postStart"]["exec"]["command"] == ["busybox", "sh", "/page/answers.sh"]
-    assert "answers.sh" in PAGE.empty()["data"]
+    *_, page_files = TRAEFIK.groundwork()
+    assert page_files == PAGE.empty() and "answers.sh" in page_files["data"]
     ports = [(port["name"], port["hostPort"]) for port in controller["ports"] if "hostPort" in port]
     assert ports == [("https", PORT)], "80 and 443 of nodes are left to pods"
 
@@ -83,14 +84,10 @@ def test_arguments_serve_applications_behind_the_edge_and_no_api(objects: Object
     # Clients may take their time to send.
     assert arguments[f"{websecure}.transport.respondingtimeouts.readtimeout"] == "0s"
     assert arguments["providers.kubernetescrd"] == "true"
-
-
-def test_domain_certificate_is_preferred_if_present(objects: Objects) -> None:
-    store = objects["TLSStore", "default"]
-    assert store["spec"] == {"defaultCertificate": {"secretName": DEFAULT_TLS}}
-    assert store["metadata"]["namespace"] == SYSTEM_NAMESPACE
-    both = made_by(replace(TRAEFIK, domain_secret=DOMAIN_TLS))["TLSStore", "default"]["spec"]
-    assert both == store["spec"] | {"certificates": [{"secretName": DOMAIN_TLS}]}
+    both = made_by(replace(TRAEFIK, domain_secret=DOMAIN_TLS))
+    secrets = {"defaultCertificate": {"secretName": DEFAULT_TLS}}
+    assert objects["TLSStore", "default"]["spec"] == secrets
+    assert both["TLSStore", "default"]["spec"] == secrets | {"certificates": [{"secretName": DOMAIN_TLS}]}
 
 
 def test_edge_probe_succeeds_once_hosts_and_certificates_exist(objects: Objects) -> None:
@@ -103,20 +100,6 @@ def test_edge_probe_succeeds_once_hosts_and_certificates_exist(objects: Objects)
     assert known["http"]["middlewares"]["known"]["errors"]["service"] == "default-backend@kubernetesingressnginx"
     expression = re.fullmatch(r"HostRegexp\(`(.*)`\)", rule["match"])
     assert expression and re.search(expression[1], READY) and not re.search(expression[1], f"a.{READY}")
-
-
-def test_custom_kinds_exist_before_traefik_starts() -> None:
-    *definitions, page = TRAEFIK.groundwork()
-    assert page == PAGE.empty()
-    kinds = {item["spec"]["names"]["kind"]: item for item in definitions}
-    assert kinds.keys() == set(traefik.TRAEFIK_KINDS) >= {"TLSStore"}
-    assert kinds["TraefikService"]["metadata"]["name"] == "traefikservices.traefik.io"
-
-
-def test_ingresses_written_for_nginx_are_served(objects: Objects) -> None:
-    ingress_class = objects["IngressClass", "nginx"]
-    assert ingress_class["spec"]["controller"] == "k8s.io/ingress-nginx"
-    assert ingress_class["metadata"]["annotations"]["ingressclass.kubernetes.io/is-default-class"] == "true"
 
 
 @pytest.mark.security(15)
@@ -143,16 +126,13 @@ def test_the_gateway_api_is_served_when_asked_for(objects: Objects, tmp_path: Pa
         ("Gateway", "sandbox"),
         ("GatewayClass", "traefik"),
     }
+    recipe = recipes()["gateway-api"]
+    assert recipe.files is not None and recipe.version == traefik.GATEWAY_VERSION, "a bundle has the same files"
+    assert set(recipe.files.paths) == {f"config/crd/{traefik.gateway_path(name)}" for name in traefik.GATEWAY_FILES}
     https, passthrough = with_gateway["Gateway", "sandbox"]["spec"]["listeners"]
     assert https["tls"]["certificateRefs"][0]["name"] == DEFAULT_TLS
     assert (passthrough["protocol"], passthrough["tls"]) == ("TLS", {"mode": "Passthrough"})
     assert all(listener["allowedRoutes"]["namespaces"] == {"from": "All"} for listener in (https, passthrough))
-
-
-def test_the_bundle_takes_the_same_files_of_the_same_release() -> None:
-    recipe = recipes()["gateway-api"]
-    assert recipe.files is not None and recipe.version == traefik.GATEWAY_VERSION
-    assert set(recipe.files.paths) == {f"config/crd/{traefik.gateway_path(name)}" for name in traefik.GATEWAY_FILES}
 
 
 @pytest.mark.fault(63)
