@@ -128,7 +128,7 @@ def test_silent_server_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_connection_is_closed_when_the_server_refuses_a_body_early() -> None:
     """The server answers and closes before it has read a body → the answer counts, the connection does not."""
-    refusal = b"HTTP/1.1 413 Too large\r\nContent-Length: 0\r\n\r\n"
+    refusal = b"HTTP/1.1 413 Too large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     with serving(refusal, COMPLETE) as url, Transport(url) as http:
         pieces = (b"x" * 100_000 for _ in range(10))
         assert http.request("PUT", f"{url}/blob", data=pieces)[0].status_code == 413
