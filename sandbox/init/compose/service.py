@@ -223,6 +223,7 @@ def _resources(service: Mapping[str, Any], left_out: list[str]) -> dict[str, dic
     limits = untyped.mapping(deploy, "resources", "limits")
     left_out += [f"deploy.{key}" for key in keys(deploy) - {"replicas", "resources"}]
     left_out += [f"deploy.resources.{key}" for key in keys(untyped.mapping(deploy, "resources")) - {"limits"}]
+    left_out += [f"deploy.resources.limits.{key}" for key in keys(limits) - {"cpus", "memory"}]
     most: dict[str, str] = {}
     with suppress(OverflowError, TypeError, ValueError):
         if processors := float(limits.get("cpus", service.get("cpus", 0))):

@@ -86,6 +86,7 @@ NOTHING = {"cpu": "0", "memory": "0"}
             {"resources": {"limits": {"cpu": "2000m", "memory": "1000"}, "requests": NOTHING}},
         ),
         ("deploy: {resources: {reservations: {cpus: '1'}}}", {"left_out": ("deploy.resources.reservations",)}),
+        ("deploy: {resources: {limits: {pids: 9}}}", {"left_out": ("deploy.resources.limits.pids",)}),
         ("cpus: many, mem_limit: much", {}),
         ("cpus: inf", {}),
         ("deploy: {resources: {limits: {cpus: null}}}", {}),
