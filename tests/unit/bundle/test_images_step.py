@@ -20,7 +20,7 @@ from sandbox.bundle.system_images import ALIASES, IN_ENGINE, UPSTREAM, OwnImages
 from sandbox.engine import EngineError
 from sandbox.errors import SandboxError
 from sandbox.step import State, Status
-from tests.support.fakes import FakeEngine, NoWork
+from tests.support.fakes import FakeEngine, NoWork, applied
 
 BUNDLED = {name: recipes()[name].reference for name in UPSTREAM}
 
@@ -59,16 +59,14 @@ def names(step: ImagesStep) -> set[str]:
 def test_missing_image_comes_from_the_chosen_source_and_stays(step: ImagesStep) -> None:
     assert step.check().state is State.ABSENT
     assert all(name in step.check().detail for name in IN_ENGINE)
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert names(step) == {*(step.own.references[name] for name in IN_ENGINE), *ALIASES.values()}
     assert not step.undo()
     assert step.check().state is State.READY
     alias = next(iter(ALIASES.values()))
     step.engine.tag(step.own.references["node"], alias)
     assert step.check() == Status(State.DRIFTED, f"{alias} is another image")
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
 
 
 @pytest.mark.fault(67)
@@ -80,8 +78,7 @@ def test_removed_image_is_restored_and_the_others_are_kept(step: ImagesStep) -> 
     del step.engine.images[step.own.references["haproxy"]]
     step.engine.upstream.discard(step.own.references["node"])
     assert step.check().detail == "missing: haproxy"
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert step.engine.image_id(step.own.references["node"]) == kept
 
 
@@ -131,6 +128,5 @@ def test_image_named_only_by_manifest_comes_from_bundle(step: ImagesStep) -> Non
     archive(step.store, "valkey", valkey.reference)
     wanting = replace(step, further=(valkey,))
     assert "valkey" in wanting.check().detail
-    wanting.apply(NoWork())
-    assert wanting.check().state is State.READY
+    assert applied(wanting).state is State.READY
     assert {valkey.reference, "sandbox.dev/valkey:latest"} <= names(step)

@@ -16,7 +16,7 @@ from sandbox.bundle.system_images import IN_PODS, UPSTREAM, OwnImages, prepared
 from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.step import State
-from tests.support.fakes import FakeContainer, FakeEngine, NoWork
+from tests.support.fakes import FakeContainer, FakeEngine, NoWork, applied
 
 OWN = prepared(OwnImages("upstream", UPSTREAM))
 NODE = OWN.references["node"]
@@ -64,8 +64,7 @@ def step(engine: Committing, tmp_path: Path) -> ImagesStep:
 
 def test_node_image_is_made_once_with_the_images_of_pods(engine: Committing, step: ImagesStep) -> None:
     assert step.check().state is State.ABSENT
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert engine.archives == [f"{name}.tar" for name in sorted(IN_PODS)] and not engine.boxes
     assert all(engine.image_id(OWN.references[name]) == engine.image_id(UPSTREAM[name]) for name in IN_PODS)
     engine.upstream.clear()
@@ -88,6 +87,5 @@ def test_pulled_images_get_names_of_this_machine(engine: Committing, step: Image
     step = replace(step, pulled={"app": reference})
     engine.upstream.add(reference)
     assert "app" in step.check().detail
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert engine.image_id("sandbox.dev/app:v1-cdcdcdcdcdcd") == engine.image_id(reference)

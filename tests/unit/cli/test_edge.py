@@ -31,7 +31,7 @@ from sandbox.step import State
 from tests.support import in_process
 from tests.support.api_server import ApiServer, kubeconfig
 from tests.support.edge import edge_file, edge_step, routed
-from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork, applied
 from tests.support.ports import free_port
 
 DOMAIN = "demo.test"
@@ -107,8 +107,7 @@ def test_a_host_waits_for_an_edge_that_does_not_run(step: EdgeStep, place: Home)
     assert run("status").return_value == 1
     assert "`sandbox up` starts it" in run("route", "add", APP, "localhost:3000").stderr
     assert [one.host for one in routes.ADDED_HOSTS.load(place.edge)] == [APP]
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
 
 
 def test_a_url_is_for_this_machine_unless_others_may_come_in(step: EdgeStep, place: Home) -> None:

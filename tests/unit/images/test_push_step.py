@@ -19,7 +19,7 @@ from sandbox.oci import reference
 from sandbox.oci.manifest import Compression
 from sandbox.oci.reference import parse_target
 from sandbox.step import State, Status
-from tests.support.fakes import NoWork
+from tests.support.fakes import NoWork, applied
 from tests.support.images import FakeEngine, TestImage, digest_of, from_engine, layer
 from tests.support.registry_simulator import Fault, Simulator
 
@@ -44,8 +44,7 @@ def test_missing_image_is_pushed_and_stays(registry: Simulator) -> None:
     engine = FakeEngine({"app:dev": APP, "web:dev": NEWER})
     step = step_of(registry, engine, *(from_engine(name) for name in engine.images))
     assert (step.check().state, step.check().detail) == (State.ABSENT, "missing: app:dev, web:dev")
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert (config(registry, "app", "dev"), config(registry, "web", "dev")) == (APP.config, NEWER.config)
     assert not step.undo()
     engine.images = {}
@@ -62,8 +61,7 @@ class Wrapping(FakeEngine):
 
 def test_ids_of_containerds_store_cause_no_second_push(registry: Simulator) -> None:
     step = step_of(registry, FakeEngine({"app:dev": APP}, containerd=True), ENTRY)
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert step_of(registry, Wrapping({"app:dev": APP}), ENTRY).check().state is State.READY
 
 
@@ -73,8 +71,7 @@ def test_an_image_that_is_another_by_now_is_pushed_again(registry: Simulator) ->
     step.apply(NoWork())
     engine.images = {"app:dev": NEWER}
     assert step.check() == Status(State.DRIFTED, "app:dev: the engine has another image by now")
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert config(registry, "app", "dev") == NEWER.config
 
 
@@ -84,8 +81,7 @@ def test_missing_registry_makes_images_absent_and_push_fail(registry: Simulator)
     assert step.check().state is State.ABSENT
     with pytest.raises(SandboxError):
         step.apply(NoWork())
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
 
 
 def pushed(registry: Simulator, image: TestImage, name: str = "team/app:1") -> FromRegistry:
@@ -112,13 +108,11 @@ def test_digest_other_than_the_locks_is_drift_and_restored(registry: Simulator, 
         entry = pushed(upstream, APP)
         locked = upstream.manifests["team/app", "1"][1]
         step = step_of(registry, FakeEngine({}), entry, manifest=lock_at(tmp_path, entry, locked, locked))
-        step.apply(NoWork())
-        assert step.check().state is State.READY
+        assert applied(step).state is State.READY
         step_of(registry, FakeEngine({"app:dev": NEWER}), ENTRY).apply(NoWork())
         found = registry.manifests["app", "dev"][1]
         assert step.check() == Status(State.DRIFTED, f"app:dev is {found}, the lock says {locked}")
-        step.apply(NoWork())
-        assert step.check().state is State.READY
+        assert applied(step).state is State.READY
         assert registry.manifests["app", "dev"][1] == locked
 
 
@@ -127,8 +121,7 @@ def test_a_lock_follows_the_developers_own_images(registry: Simulator, tmp_path:
     engine = FakeEngine({"app:dev": APP})
     stale = digest_of(b"an older one")
     step = step_of(registry, engine, ENTRY, manifest=lock_at(tmp_path, ENTRY, stale, stale, kind))
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     text = (tmp_path / "images.lock.yaml").read_text()
     assert registry.manifests["app", "dev"][1] in text
     suffix = "+gzip" if kind is Compression.GZIP else ".tar"

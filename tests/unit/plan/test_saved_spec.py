@@ -14,7 +14,7 @@ from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.plan.saved_spec import RememberedStep, load, save
 from sandbox.step import State
-from tests.support.fakes import NoWork
+from tests.support.fakes import NoWork, applied
 
 PROXY = {"proxy": {"http": "http://me:secret@proxy.example:3128"}}
 
@@ -53,8 +53,7 @@ def test_unreadable_spec_is_rewritten_by_up_refused_by_others(names: Names) -> N
     with pytest.raises(SandboxError, match="cannot be read") as caught:
         load(names)
     assert "sandbox up -f FILE" in caught.value.fix
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
 
 
 @pytest.mark.parametrize(

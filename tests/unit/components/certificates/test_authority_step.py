@@ -12,7 +12,7 @@ from sandbox.components.certificates.keystore import Keystore
 from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.step import State
-from tests.support.fakes import NoWork
+from tests.support.fakes import NoWork, applied
 
 DOMAIN = "demo.example.com"
 LEAVES = {"default": (DOMAIN, f"*.{DOMAIN}"), "default.api": (f"api.{DOMAIN}",)}
@@ -35,8 +35,7 @@ def test_step_creates_ca_and_every_leaf_once(names: Names, step: AuthorityStep) 
     wider = replace(step, leaves={**LEAVES, "default.api": (f"api.{DOMAIN}", f"v2.{DOMAIN}")})
     assert wider.check().state is State.DRIFTED
     assert wider.check().detail.startswith("default.api: hosts differ")
-    wider.apply(NoWork())
-    assert wider.check().state is State.READY
+    assert applied(wider).state is State.READY
     assert names.root_certificate.read_bytes() == root
 
 
@@ -69,8 +68,7 @@ def test_an_issuing_authority_is_renewed_under_the_same_root(
     root = names.root_certificate.read_bytes()
     assert step.check().state is State.DRIFTED
     assert step.check().detail.startswith(reason)
-    step.apply(NoWork())
-    status = step.check()
+    status = applied(step)
     assert status.state is State.READY
     assert status.detail.startswith(f"89 days left{note}")
     assert ("sandbox certs renew --root" in status.detail) is bool(note)
@@ -92,8 +90,7 @@ def test_changed_domain_needs_consent(names: Names, step: AuthorityStep) -> None
 
 def test_domains_that_the_root_lacks_are_named(step: AuthorityStep) -> None:
     several = replace(step, domains=(DOMAIN, "shop.test"), leaves={**LEAVES, "edge": ("shop.test",)})
-    several.apply(NoWork())
-    assert several.check().state is State.READY
+    assert applied(several).state is State.READY
     lacking = replace(several, unvouched=("demo.10.0.0.1.nip.io",)).check()
     note = "not for demo.10.0.0.1.nip.io: sandbox certs renew --root makes a root that is"
     assert (lacking.state, lacking.detail) == (State.READY, f"89 days left; {note}")
@@ -107,8 +104,7 @@ def test_a_name_in_reserve_needs_no_other_root_later(step: AuthorityStep) -> Non
     assert keystore.permitted((later,)) == (later,)
     opened = replace(step, domains=("demo.test", later), leaves={"edge": (later,)})
     assert opened.check().state is State.DRIFTED
-    opened.apply(NoWork())
-    assert opened.check().state is State.READY
+    assert applied(opened).state is State.READY
     assert keystore.root.read().cert_pem == root
     keystore.renew(("demo.test",), {}, now=datetime.now(UTC), root=True, reserve=(later,))
     assert keystore.permitted((later,)) == (later,)

@@ -23,7 +23,7 @@ from sandbox.step import State
 from sandbox.system.wait import WaitTimeout
 from tests.support.api_server import ApiServer
 from tests.support.controllers import Controllers, signed
-from tests.support.fakes import NoWork
+from tests.support.fakes import NoWork, applied
 
 DEPLOYMENT = "/apis/apps/v1/namespaces/cert-manager/deployments/cert-manager-webhook"
 DOMAIN = "demo.localhost"
@@ -58,8 +58,7 @@ def installing(names: Names, server: ApiServer, monkeypatch: pytest.MonkeyPatch)
 
 def test_cert_manager_is_ready_once_all_its_pods_are(server: ApiServer, installing: CertManagerStep) -> None:
     assert installing.check().state is State.ABSENT
-    installing.apply(NoWork())
-    assert installing.check().state is State.READY
+    assert applied(installing).state is State.READY
     deployments = [live for live in server.objects.values() if live["kind"] == "Deployment"]
     images = [live["spec"]["template"]["spec"]["containers"][0]["image"] for live in deployments]
     assert sorted(images) == sorted(installing.images.values()), "by names of this machine"
@@ -67,8 +66,7 @@ def test_cert_manager_is_ready_once_all_its_pods_are(server: ApiServer, installi
     assert installing.check().state is State.DRIFTED
     server.objects[DEPLOYMENT]["metadata"]["labels"]["app.kubernetes.io/version"] = "v1.0.0"
     assert (installing.check().state, installing.check().detail) == (State.DRIFTED, "cert-manager-webhook is v1.0.0")
-    installing.apply(NoWork())
-    assert installing.check().state is State.READY
+    assert applied(installing).state is State.READY
     assert not installing.undo()
 
 
@@ -101,8 +99,7 @@ def issuer(names: Names, server: ApiServer) -> IssuerStep:
 def test_every_secret_is_issued_from_our_authority(server: ApiServer, issuer: IssuerStep) -> None:
     """Cert-manager issues certificates → the cluster never has the root's key."""
     assert issuer.check().state is State.ABSENT
-    issuer.apply(NoWork())
-    assert issuer.check().state is State.READY
+    assert applied(issuer).state is State.READY
     chain = pem.load_certificates(base64.b64decode(server.objects[EXTRA_SECRET]["data"]["tls.crt"]))
     assert pem.hosts_of(chain[0]) == EXTRA.hosts
     root, issuing = issuer.keystore.root.read(), issuer.keystore.issuing.read()
@@ -119,8 +116,7 @@ def test_removed_or_changed_objects_are_put_right(server: ApiServer, issuer: Iss
     for path in (SECRET, ISSUER, CERTIFICATE):
         server.objects.pop(path)
         assert issuer.check().state is State.ABSENT
-        issuer.apply(NoWork())
-        assert issuer.check().state is State.READY
+        assert applied(issuer).state is State.READY
     server.objects[CERTIFICATE]["spec"]["dnsNames"] = ["x.test"]
     assert (issuer.check().state, "differs" in issuer.check().detail) == (State.DRIFTED, True)
     issuer.apply(NoWork())
@@ -132,8 +128,7 @@ def test_changed_root_reissues_every_certificate(server: ApiServer, issuer: Issu
     before = server.objects[EXTRA_SECRET]["data"]
     issuer.keystore.renew([DOMAIN], {}, now=datetime.now(UTC), authority=True, root=True)
     assert issuer.check().state is State.DRIFTED
-    issuer.apply(NoWork())
-    assert issuer.check().state is State.READY
+    assert applied(issuer).state is State.READY
     after = server.objects[EXTRA_SECRET]["data"]
     assert after["ca.crt"] != before["ca.crt"]
     assert base64.b64decode(after["ca.crt"]) == issuer.keystore.root.read().cert_pem
@@ -153,8 +148,7 @@ def test_authority_leaves_a_cluster_that_needs_it_no_more(server: ApiServer, iss
     """The sandbox issues certificates again → the cluster no longer has the issuing authority's key."""
     issuer.apply(NoWork())
     own = SecretsStep(issuer.names, issuer.keystore, issuer.secrets)
-    own.apply(NoWork())
-    assert own.check().state is State.READY
+    assert applied(own).state is State.READY
     assert SECRET not in server.objects
 
 

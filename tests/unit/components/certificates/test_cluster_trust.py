@@ -20,7 +20,7 @@ from sandbox.kube.api import Cluster
 from sandbox.names import Names
 from sandbox.step import State
 from tests.support.api_server import ApiServer
-from tests.support.fakes import FakeContainer, FakeEngine, NoWork
+from tests.support.fakes import FakeContainer, FakeEngine, NoWork, applied
 from tests.support.memory_nodes import Nodes
 from tests.support.tls import make_pki
 from tests.support.trust_roots import stranger
@@ -45,8 +45,7 @@ def test_every_node_and_labelled_namespace_gets_the_root(
 ) -> None:
     worker = Nodes(engine).add(names, f"{names.cluster}-worker")
     assert step.check().state is State.ABSENT
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert server.objects[SHOP_MAP]["data"] == {"ca.crt": step.names.root_certificate.read_text()}
     assert not step.undo()
     server.objects.pop(SHOP_MAP)
@@ -68,8 +67,7 @@ def test_root_of_the_users_certificate_is_trusted_too(step: TrustStep, server: A
     root = make_pki().root.cert_pem
     (tmp_path / "own.pem").write_bytes(root)
     own = replace(step, provided=Provided(tmp_path / "own.pem", tmp_path / "own.key"))
-    own.apply(NoWork())
-    assert own.check().state is State.READY
+    assert applied(own).state is State.READY
     text = step.names.root_certificate.read_text() + root.decode()
     assert server.objects[SHOP_MAP]["data"] == {"ca.crt": text}
     assert step.check().state is State.DRIFTED
@@ -90,8 +88,7 @@ def test_company_is_trusted_by_nodes_and_pods(
     (tmp_path / "company.pem").write_bytes(company)
     trusting = replace(step, company=CompanyCa(tmp_path / "company.pem"))
     assert trusting.check().state is State.DRIFTED
-    trusting.apply(NoWork())
-    assert trusting.check().state is State.READY
+    assert applied(trusting).state is State.READY
     assert engine.boxes[step.names.node].files[company_ca.PLACE] == company
     assert ("systemctl", "restart", "containerd") in commands
     assert server.objects[SHOP_MAP]["data"]["ca.crt"].endswith(company.decode())

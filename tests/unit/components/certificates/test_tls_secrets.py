@@ -21,7 +21,7 @@ from sandbox.kube.api import Cluster
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
 from sandbox.step import State, Status
 from tests.support.api_server import ApiServer
-from tests.support.fakes import NoWork
+from tests.support.fakes import NoWork, applied
 from tests.support.tls import DOMAIN, NOW, make_pki
 
 SANDBOX_DOMAIN = "demo.localhost"
@@ -47,8 +47,7 @@ def test_each_is_put_in_its_namespace_with_a_key_that_fits(
     server: ApiServer, step: SecretsStep, tmp_path: Path
 ) -> None:
     assert step.check().state is State.ABSENT
-    step.apply(NoWork())
-    assert step.check() == Status(State.READY, f"{SYSTEM_NAMESPACE}/{DEFAULT_TLS}, shop/api")
+    assert applied(step) == Status(State.READY, f"{SYSTEM_NAMESPACE}/{DEFAULT_TLS}, shop/api")
     namespaces = {f"/api/v1/namespaces/{name}" for name in (SYSTEM_NAMESPACE, "shop")}
     assert server.objects.keys() == {*namespaces, OWN_PATH, EXTRA_PATH}
     for path in (OWN_PATH, EXTRA_PATH):
@@ -68,8 +67,7 @@ def test_removed_or_replaced_secret_is_restored(server: ApiServer, step: Secrets
     for data in ({}, {"tls.crt": "bm90aGluZw=="}, {"tls.crt": "%"}):
         server.objects[EXTRA_PATH]["data"] = data
         assert step.check().state is State.DRIFTED
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
 
 
 def test_a_renewed_certificate_reaches_the_cluster(server: ApiServer, step: SecretsStep) -> None:
@@ -80,8 +78,7 @@ def test_a_renewed_certificate_reaches_the_cluster(server: ApiServer, step: Secr
     held, wanted = (describe(leaf.cert_pem, now=datetime.now(UTC)) for leaf in (old, renewed))
     assert held.sha256 != wanted.sha256
     assert step.check() == Status(State.DRIFTED, f"shop/api does not hold {wanted}")
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert content(server.objects[EXTRA_PATH], "tls.crt") == renewed.cert_pem
 
 
@@ -91,8 +88,7 @@ def test_secret_the_spec_no_longer_names_is_removed(server: ApiServer, step: Sec
     server.objects["/api/v1/namespaces/shop/secrets/theirs"] = theirs
     fewer = replace(step, secrets=(OWN,))
     assert fewer.check() == Status(State.DRIFTED, "shop/api of an earlier spec")
-    fewer.apply(NoWork())
-    assert fewer.check().state is State.READY
+    assert applied(fewer).state is State.READY
     assert EXTRA_PATH not in server.objects and OWN_PATH in server.objects
     assert server.objects["/api/v1/namespaces/shop/secrets/theirs"] == theirs
 
@@ -117,8 +113,7 @@ def test_certificate_of_the_user_is_the_default_one_and_replaced_with_its_file(
         provided.cert.write_bytes(leaf.cert_pem + pki.root.cert_pem)
         provided.key.write_bytes(leaf.key_pem)
         assert step.check().state is before
-        step.apply(NoWork())
-        assert step.check().state is State.READY
+        assert applied(step).state is State.READY
         assert server.objects[OWN_PATH]["type"] == "kubernetes.io/tls"
         assert content(server.objects[OWN_PATH], "tls.crt") == leaf.cert_pem, "without the root"
     assert not step.undo()

@@ -21,7 +21,7 @@ from sandbox.names import Names
 from sandbox.step import State
 from sandbox.system import daemon
 from tests.support.api_server import ApiServer
-from tests.support.fakes import FakeEngine, NoWork
+from tests.support.fakes import FakeEngine, NoWork, applied
 from tests.support.token_services import Services
 from tests.unit.components.credentials.conftest import docker_config, refusal
 
@@ -100,8 +100,7 @@ def test_account_added_by_a_command_survives_a_new_cluster(node: FakeEngine, nam
     made = step(node, names)
     made.credentials.logins.keep(made.credentials.requested(docker, "command", now=datetime.now(UTC)).keys())
     assert made.check().state is State.DRIFTED
-    made.apply(NoWork())
-    assert made.check().state is State.READY
+    assert applied(made).state is State.READY
     assert on_node(node, names) == ["canary-one"]
 
 
@@ -126,8 +125,7 @@ def test_tokens_are_renewed_by_a_process_that_ends_at_down(
 ) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(write(services.google.key_file(services.url))))
     made = step(node, names, Gcr(kind="gcr"))
-    made.apply(NoWork())
-    assert made.check().detail.startswith("gcr-secret until ")
+    assert applied(made).detail.startswith("gcr-secret until ")
     record = names.credentials / "keeper.json"
     first = daemon.find(record)
     assert first is not None

@@ -19,7 +19,7 @@ from sandbox.step import Progress, State, Status
 from sandbox.system.wait import WaitTimeout
 from tests.support.api_server import ApiServer
 from tests.support.edge import edge_file, edge_step
-from tests.support.fakes import FakeEngine, NoWork
+from tests.support.fakes import FakeEngine, NoWork, applied
 
 DB = Port(5432, "shop/db:5432")
 THEIRS = "/api/v1/namespaces/shop/services/db"
@@ -129,8 +129,7 @@ def test_endpoints_of_an_earlier_start_are_waited_for(
     with pytest.raises(WaitTimeout):
         step.apply(NoWork())
     end["addresses"] = ["10.244.0.3"]
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
 
 
 @pytest.mark.fault(92)

@@ -21,7 +21,7 @@ from sandbox.names import EDGE, EDGE_LEAF, Home
 from sandbox.step import State
 from sandbox.system import files
 from tests.support.edge import edge_file, edge_step, routed
-from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork, applied
 from tests.support.ports import free_port
 
 IMAGE = UPSTREAM["haproxy"]
@@ -49,14 +49,12 @@ def a(engine: FakeEngine, place: Home) -> EdgeStep:
 def test_every_node_is_a_server_and_one_that_came_later_too(engine: FakeEngine, a: EdgeStep) -> None:
     nodes = ["a-control-plane", "a-worker"]
     step = replace(a, nodes=lambda: tuple(nodes))
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert "server node a-control-plane:443" in edge_file(engine, "haproxy.cfg")
     assert "server node1 a-worker:443" in edge_file(engine, "haproxy.cfg")
     nodes.append("a-worker2")
     assert step.check().detail == "the route has another target"
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert "server node2 a-worker2:443" in edge_file(engine, "haproxy.cfg")
 
 
@@ -158,25 +156,21 @@ def test_host_terminated_at_edge_has_the_current_certificate(engine: FakeEngine,
     app = "app.a.localhost"
     keystore = keystore_for(place, app)
     ends = routed(a, hosts=(Host(app, terminate=True),))
-    ends.apply(NoWork())
-    assert ends.check().state is State.READY
+    assert applied(ends).state is State.READY
     before = routes.read_key(place.edge, "a")
     assert before is not None and before.startswith(b"-----BEGIN PRIVATE KEY-----")
     keystore.renew(["a.localhost"], {EDGE_LEAF: [app]}, now=datetime.now(UTC))
     assert ends.check().detail == "the edge serves an old certificate"
-    ends.apply(NoWork())
-    assert ends.check().state is State.READY
+    assert applied(ends).state is State.READY
     assert routes.read_key(place.edge, "a") != before
-    a.apply(NoWork())
-    assert a.check().state is State.READY
+    assert applied(a).state is State.READY
     assert routes.read_key(place.edge, "a") is None
 
 
 def test_manual_routes_survive_the_sandbox(engine: FakeEngine, place: Home, a: EdgeStep) -> None:
     keystore_for(place, "dev.a.localhost")
     routes.ADDED_HOSTS.save(place.edge, AddedRoute("dev.a.localhost", "a", "localhost:3000"))
-    a.apply(NoWork())
-    assert a.check().state is State.READY
+    assert applied(a).state is State.READY
     assert "dev.a.localhost" in known(engine)
     a.undo()
     assert engine.boxes == {}
@@ -191,8 +185,7 @@ def test_two_users_have_an_edge_each_with_its_routes(engine: FakeEngine, a: Edge
     a.apply(NoWork())
     other = step_of(engine, theirs, "x", 9443)
     made = engine.boxes[EDGE]
-    other.apply(NoWork())
-    assert other.check().state is a.check().state is State.READY
+    assert applied(other).state is a.check().state is State.READY
     assert engine.boxes[EDGE] is made and len([name for name in engine.boxes if name.startswith(EDGE)]) == 2
     assert other.undo() and a.check().state is State.READY
 

@@ -20,7 +20,7 @@ from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
 from sandbox.step import Progress, State, Status
 from sandbox.system.wait import WaitTimeout
 from tests.support.api_server import ApiServer
-from tests.support.fakes import NoWork
+from tests.support.fakes import NoWork, applied
 from tests.support.ports import free_port
 from tests.support.tls import TlsServer, make_pki
 
@@ -111,8 +111,7 @@ def test_apply_waits_until_the_new_certificate_is_served(
         return answer
 
     monkeypatch.setattr(https_probe, "ask", present_after)
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
 
 
 def test_ingress_for_the_domain_may_have_its_own_certificate(

@@ -17,7 +17,7 @@ from sandbox.kube.api import ClusterError
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import State, Status
 from tests.support.api_server import ApiServer
-from tests.support.fakes import NETWORK, FakeEngine, NoWork
+from tests.support.fakes import NETWORK, FakeEngine, NoWork, applied
 
 CONFIG = "/api/v1/namespaces/s/configmaps/c"
 POD = "/api/v1/namespaces/s/pods/p"
@@ -80,8 +80,7 @@ def test_a_part_that_is_wrong_is_drift_and_repaired(server: ApiServer, step: Ing
     else:
         server.objects[POD]["status"] = {"phase": "Pending"}
     assert step.check().state is State.DRIFTED
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
 
 
 def test_refusal_is_reported_at_once(server: ApiServer, step: IngressStep) -> None:
@@ -97,8 +96,7 @@ def test_objects_of_another_controller_are_removed_first(server: ApiServer, step
     replace(step, controller=as_traefik(Small(workload="old"))).apply(NoWork())
     old = POD.removesuffix("p") + "old"
     assert step.check().state is State.ABSENT and old in server.objects
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     assert old not in server.objects and POD in server.objects
 
 
@@ -107,8 +105,7 @@ def test_without_a_controller_nothing_of_one_is_left(server: ApiServer, step: In
     assert none.check().state is State.READY
     step.apply(NoWork())
     assert none.check() == Status(State.DRIFTED, "ConfigMap s/c, Pod s/p of an earlier spec")
-    none.apply(NoWork())
-    assert none.check().state is State.READY
+    assert applied(none).state is State.READY
     assert list(server.objects) == [SYSTEM, KNOWN, GROUND]
 
 

@@ -20,7 +20,7 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.step import State
 from tests.support import fake_helm
 from tests.support.fake_helm import calls
-from tests.support.fakes import NoWork
+from tests.support.fakes import NoWork, applied
 from tests.support.programs import make_program
 
 MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\n"
@@ -60,8 +60,7 @@ def test_chart_is_pulled_once_and_locked(remote: Path, chart: RemoteChart, tmp_p
     step = step_of(chart, tmp_path / "kept")
     assert step.check().state is State.ABSENT
     assert step.check().detail == "not pulled: oci://registry.example/charts/web 1.2.3"
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     digest = f"sha256:{hashlib.sha256(remote.read_bytes()).hexdigest()}"
     assert yaml.safe_load(chart.lock.read_text())["charts"] == [
         {"chart": "oci://registry.example/charts/web", "version": "1.2.3", "digest": digest}

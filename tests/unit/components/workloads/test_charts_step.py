@@ -28,7 +28,7 @@ from sandbox.step import State, Status
 from tests.support import fake_helm
 from tests.support.api_server import ApiServer
 from tests.support.fake_helm import calls
-from tests.support.fakes import NoWork
+from tests.support.fakes import NoWork, applied
 from tests.support.images import TestImage, layer
 from tests.support.registry_simulator import Simulator
 from tests.unit.components.workloads.test_chart_archives import packed
@@ -95,16 +95,14 @@ def release_of(step: ChartsStep) -> Release | None:
 
 def test_release_is_installed_once_and_upgraded_on_change(step: ChartsStep, asked: Path, chart: Chart) -> None:
     assert step.check().state is State.ABSENT
-    step.apply(NoWork())
-    assert step.check() == Status(State.READY, "web revision 1")
+    assert applied(step) == Status(State.READY, "web revision 1")
     (words,) = calls(asked, "upgrade")
     assert words[-3:] == ["--", "web", str(chart.chart)]
     assert {"--install", "--create-namespace"} <= set(words)
     assert [f"--values={chart.values[0]}", "--set-file=image.tag@1", "--set-json=debug=true"] == words[-6:-3]
     chart.values[0].write_text("replicas: 2\n")
     assert step.check() == Status(State.DRIFTED, CHANGED)
-    step.apply(NoWork())
-    assert step.check().state is State.READY
+    assert applied(step).state is State.READY
     chart.values[0].unlink()
     assert step.check() == Status(State.DRIFTED, CHANGED)
 
@@ -237,8 +235,7 @@ def test_chart_from_elsewhere_is_installed_once_pulled(step: ChartsStep, asked: 
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / f"{digest}.tgz").write_bytes(archive)
     lock([remote], {remote: f"sha256:{digest}"})
-    step.apply(NoWork())
-    assert step.check() == Status(State.READY, "web revision 1")
+    assert applied(step) == Status(State.READY, "web revision 1")
     assert calls(asked, "upgrade")[0][-1].endswith(f"{digest}.tgz")
 
 
