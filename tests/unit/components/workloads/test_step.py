@@ -21,7 +21,7 @@ from sandbox.kube.records import Records
 from sandbox.names import LABEL, SYSTEM_NAMESPACE, Names
 from sandbox.step import State, Status
 from tests.support.api_server import ApiServer, Refused
-from tests.support.fakes import NoWork, applied
+from tests.support.fakes import NoWork
 from tests.support.registry_simulator import Simulator
 
 RECORD = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps/applied"
@@ -53,7 +53,8 @@ def test_manifests_are_applied_and_recorded(names: Names, server: ApiServer) -> 
     applied: list[str] = []
     made = replace(step(names, OBJECTS), applied=lambda cluster, manifest: applied.append(manifest["kind"]))
     assert made.check().state is State.ABSENT
-    assert applied(made) == Status(State.READY)
+    made.apply(NoWork())
+    assert made.check() == Status(State.READY)
     assert {A, B, RECORD} <= server.objects.keys()
     assert applied == [manifest["kind"] for manifest in OBJECTS], "each applied object is passed on"
     del server.objects[A]
@@ -96,10 +97,12 @@ def test_object_that_may_hold_data_is_only_named(names: Names, server: ApiServer
     step(names, OBJECTS).apply(NoWork())
     none = step(names, ())
     assert none.check() == Status(State.DRIFTED, "no longer in the manifests: ConfigMap shop/a, ConfigMap shop/b")
-    assert applied(none) == Status(State.READY, "left for you to delete: Namespace shop")
+    none.apply(NoWork())
+    assert none.check() == Status(State.READY, "left for you to delete: Namespace shop")
     assert "/api/v1/namespaces/shop" in server.objects and A not in server.objects
     del server.objects["/api/v1/namespaces/shop"]
-    assert applied(none).detail == ""
+    none.apply(NoWork())
+    assert none.check().detail == ""
 
 
 def test_killed_apply_is_not_ready_and_keeps_its_record(names: Names, server: ApiServer) -> None:
@@ -150,7 +153,8 @@ def test_objects_in_an_existing_cluster_go_to_one_namespace(names: Names, server
     records = SandboxNamespace(names, "ann").records
     within = OneNamespace(name="ann", pods="", records=records, registry=lambda: "", adapted=list)
     made = replace(step(names, [config("a"), config("b")]), within=within)
-    assert applied(made).state is State.READY
+    made.apply(NoWork())
+    assert made.check().state is State.READY
     place = "/api/v1/namespaces/ann/configmaps"
     assert server.objects.keys() == {f"{place}/{name}" for name in ("a", "b", "sandbox-applied")}
     assert all(live["metadata"]["labels"] == {LABEL: names.name} for live in server.objects.values())
@@ -158,7 +162,8 @@ def test_objects_in_an_existing_cluster_go_to_one_namespace(names: Names, server
     server.objects[f"{place}/b"] = theirs  # deleted and made again, by another user
     none = replace(made, manifests=())
     assert none.check().state is State.DRIFTED
-    assert applied(none).state is State.READY
+    none.apply(NoWork())
+    assert none.check().state is State.READY
     assert f"{place}/a" not in server.objects
     assert server.objects[f"{place}/b"] == theirs
 
@@ -181,7 +186,8 @@ def test_rollout_waits_for_applied_objects_that_still_exist(names: Names, server
     assert step.check() == Status(State.DRIFTED, "Deployment shop/app: 0 of 1 pods ready")
     timer = threading.Timer(0.1, server.objects.__setitem__, (APP, deployment(ready=1)))
     timer.start()
-    assert applied(step).state is State.READY
+    step.apply(NoWork())
+    assert step.check().state is State.READY
     timer.join()
     assert step.undo() is False
     server.objects[APP] = deployment(ready=0, deletionTimestamp="2026-01-01T00:00:00Z")
