@@ -150,6 +150,7 @@ def test_each_host_reaches_its_sandbox_with_its_certificate(pair: tuple[Sandbox,
             mine.connect(host, root=other.names.root_certificate)
 
 
+@pytest.mark.nightly
 def test_a_download_of_a_gigabyte_arrives_whole(pair: tuple[Sandbox, Sandbox]) -> None:
     sandbox = pair[0]
     host = f"bulk.{sandbox.domain}"

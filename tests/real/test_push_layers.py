@@ -93,7 +93,9 @@ def test_layers_that_were_loaded_are_rebuilt_as_they_came(engine: Engine, tmp_pa
     assert rebuilt(engine, f"{NAME}:{seed}") == {digest_of(one): one for one in image.layers}
 
 
-@pytest.mark.parametrize("harm", harm_to_files.ALL)
+@pytest.mark.parametrize(
+    "harm", [harm_to_files.changed, *(pytest.param(harm, marks=pytest.mark.nightly) for harm in harm_to_files.ALL[1:])]
+)
 def test_harm_to_a_file_of_the_engine_fails_the_image(
     engine: Engine, tmp_path: Path, harm: Callable[[Path], None], way: str
 ) -> None:
@@ -217,6 +219,7 @@ push([FromDaemon(parse_target("app:1"), sys.argv[1])], sys.argv[2], engine, acce
 """
 
 
+@pytest.mark.nightly
 def test_a_killed_push_leaves_no_container_behind(engine: Engine, tmp_path: Path) -> None:
     """The push is killed (SIGKILL) while a container reads → the container goes, and the next push succeeds."""
     data = random.Random(9).randbytes(200_000_000)  # noqa: S311

@@ -146,6 +146,7 @@ def test_grpc_streams_both_ways(sandbox: Sandbox) -> None:
     server.stop(None).wait()
 
 
+@pytest.mark.nightly
 def test_gateway_routes_of_both_kinds_are_served(sandbox: Sandbox, up: Application, tmp_path: Path) -> None:
     machine.require_engine_here()
     cluster, http_host, tls_host = sandbox.cluster, f"routed.{DOMAIN}", f"tunnelled.{DOMAIN}"
@@ -165,6 +166,7 @@ def test_gateway_routes_of_both_kinds_are_served(sandbox: Sandbox, up: Applicati
     _page_follows(sandbox, up, set(), gone={http_host, tls_host})
 
 
+@pytest.mark.nightly
 def test_up_certifies_hosts_at_any_depth_of_the_domain(sandbox: Sandbox, up: Application) -> None:
     machine.require_engine_here()
     cluster, host, routed = sandbox.cluster, f"deep.below.{DOMAIN}", f"routed.below.{DOMAIN}"
@@ -221,6 +223,7 @@ def test_up_gives_the_root_to_labelled_namespaces(sandbox: Sandbox, up: Applicat
     sandbox.cluster.delete("v1", "Namespace", "trusting")
 
 
+@pytest.mark.nightly
 def test_up_renders_the_page_for_unknown_hosts(sandbox: Sandbox, up: Application, app: str) -> None:
     _page_follows(sandbox, up, {app})
     with servers.app("new") as port, behind.ingress(sandbox.cluster, f"new.{DOMAIN}", port):
@@ -299,6 +302,7 @@ def chromium(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> brow
 @pytest.mark.parametrize(
     ("hosts", "who"), [((DOMAIN, f"*.{DOMAIN}"), "passed"), ((PASSED,), "app")], ids=["wildcard", "own"]
 )
+@pytest.mark.nightly
 def test_passthrough_application_needs_its_own_certificate(
     sandbox: Sandbox,
     up: Application,
@@ -313,6 +317,7 @@ def test_passthrough_application_needs_its_own_certificate(
         assert f"{who} answers" in chromium.body(f"https://{PASSED}:{sandbox.port}/")
 
 
+@pytest.mark.nightly
 def test_passthrough_host_on_shared_connection_reconnects(
     sandbox: Sandbox, up: Application, app: str, chromium: browser.Browser, tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ def test_containers_start_with_engine_unless_stopped(engine: Engine, up: Applica
 
 
 @pytest.mark.fault(21, 57)
+@pytest.mark.nightly
 def test_paused_containers_are_resumed(engine: Engine, up: Application) -> None:
     """`docker pause` of a node and the registry → `up` lets them go on, and all is as it was"""
     nodes = running(engine, up)

@@ -62,6 +62,7 @@ def image() -> Iterator[str]:
         tool("docker", "image", "rm", "-f", NAME, status=None)
 
 
+@pytest.mark.nightly
 def test_the_memory_of_a_push_does_not_grow_with_the_image(image: str, tmp_path: Path) -> None:
     with registry("distribution", tmp_path) as host:
         argv = [sys.executable, "-c", PROGRAM, image, f"http://{host}"]
