@@ -48,13 +48,11 @@ from tests.support.tls import NOW, TlsServer, make_pki, presenting
 def there(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The world of a sandbox that is made of two parts; what is in the set is there."""
     found: set[str] = set()
-    purged: list[bool] = []
 
     class Own:
         kubernetes = "v1"
 
     def steps(spec: Spec, *, purge: bool = False, **_: object) -> Any:
-        purged.append(purge)
         parts = (FakeStep("cluster", found), FakeStep("apply", found, ("cluster",)))
         return parts if spec.apply or not purge else parts[:1], FakeEngine(), Own()
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -19,6 +20,8 @@ from sandbox.app.agreement import Agreement
 from sandbox.app.edge import ports
 from sandbox.app.edge.ports import PortTaken, reserve, resolve
 from sandbox.app.requirements import require
+from sandbox.app.session import Session
+from sandbox.bundle import released_tools
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.cli.prompts import Asking
 from sandbox.components.certificates import cert_manager
@@ -154,6 +157,46 @@ def test_missing_program_is_named(place: Home, engine: FakeEngine, folder: Path,
     (folder / program).unlink()
     error = refused(spec(), place, engine, f"{program} is not installed")
     assert error.fix
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[str]:
+    """The tools that are fetched; kind is not on the PATH any more."""
+    (folder / "kind").unlink()
+    names: list[str] = []
+    monkeypatch.setattr(released_tools, "fetch", lambda release, store: names.append(release.name))
+    return names
+
+
+def provide(place: Home, agreement: Agreement, **spec: Any) -> None:
+    requirements.provide_tools(Spec.model_validate(spec), place, Session(), agreement)
+
+
+@pytest.mark.downloads
+def test_program_without_the_users_consent_is_an_error_with_both_ways(
+    place: Home, folder: Path, fetched: list[str]
+) -> None:
+    with pytest.raises(MissingTool) as caught:
+        provide(place, Agreement())
+    assert caught.value.brief == "kind is not installed"
+    assert "v0.33.0" in caught.value.details
+    assert "--yes" in caught.value.fix and "install it yourself" in caught.value.fix
+    make_program(folder / "kind", "")
+    provide(place, Agreement())
+    assert not fetched
+
+
+@pytest.mark.downloads
+def test_only_what_the_spec_needs_is_fetched_or_may_be_built(
+    place: Home, fetched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provide(place, Asking(yes=True), apply=[{"kustomize": str(place.state)}])
+    assert fetched == ["kind", "kubectl"]
+    error = SandboxError("kind v0.33.0 cannot be fetched", details="no network", fix="try again", id="release")
+    monkeypatch.setattr(released_tools, "fetch", Mock(side_effect=error))
+    with pytest.raises(SandboxError, match="cannot be fetched") as caught:
+        provide(place, Asking(yes=True))
+    assert caught.value.fix.endswith("sandbox bundle build kind")
 
 
 @pytest.mark.parametrize(

@@ -18,20 +18,23 @@ from sandbox.components.addons.addon_manager import AddonStep
 from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.certificates.cert_manager import IssuerStep
 from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
+from sandbox.components.cluster.existing.steps import TenancyStep
+from sandbox.components.cluster.existing.tenant import user_at_host
 from sandbox.components.cluster.kind.provider import KindProvider
 from sandbox.components.cluster.pod_proxy import PodProxyStep
 from sandbox.components.cluster.steps import ClusterStep
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import AddedRoute, Route
-from sandbox.components.edge.step import EdgeStep, ForwardedEdgeStep
+from sandbox.components.edge.step import EdgeStep, ForwardedEdgeStep, ForwardedPortsStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.ingress.page import PageStep
 from sandbox.components.ingress.steps import IngressStep
 from sandbox.components.ingress.traefik import Traefik
 from sandbox.components.registry.container_step import RegistryStep
-from sandbox.components.registry.external_step import ExternalRegistryStep
+from sandbox.components.registry.external_step import ExternalRegistryStep, TeamRegistryStep
 from sandbox.components.registry.mirrors_step import MIRROR, MirrorsStep
 from sandbox.components.registry.node_config_step import TlsRegistryStep, WiringStep
+from sandbox.components.workloads.chart_archives import ChartPullStep
 from sandbox.components.workloads.step import ApplyStep
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import ContainerSpec
@@ -385,3 +388,74 @@ def test_manifest_image_missing_from_bundle_is_reported_early(place: Home, tmp_p
     with store.filling(recipe) as folder:
         (folder / "image.tar").touch()
     assert one(ImagesStep, build(spec, place)).further == (recipe,)
+
+
+EXISTING: dict[str, Any] = {"cluster": {"provider": "existing", "context": "team"}}
+
+
+def existing(place: Home, **more: Any) -> dict[str, Step]:
+    """The plan for a cluster that exists: no container, network or node of the sandbox in it."""
+    return build(Spec.model_validate(EXISTING | more), place)
+
+
+def test_everything_of_an_existing_cluster_is_in_one_namespace_behind_the_api_server(
+    place: Home, images: Path, objects: Path
+) -> None:
+    steps = existing(place, push=images, apply=(objects,))
+    assert list(steps) == [
+        *("spec", "certificates", "cluster", "context", "images", "registry", "edge", "wiring", "push"),
+        *("secrets", "ingress", "apply", "page", "https"),
+    ]
+    registry = one(ForwardedEdgeStep, steps).registry
+    assert registry and registry.port == 5001 and registry.forward
+    assert (registry.forward.namespace, registry.forward.target) == ("sandbox-sandbox", "deployment/sandbox-registry")
+    assert one(PushStep, steps).requires == ("registry", "edge", "images")
+
+
+def test_ports_of_services_are_tunnels_into_the_namespace_of_an_existing_cluster(place: Home) -> None:
+    tcp = ({"port": 5432, "to": "shop/db"}, {"port": "auto", "to": "shop/cache:redis"})
+    given, registry = {"tcp": tcp, "listen": "127.0.0.2"}, {"external": "registry.team.example"}
+    steps = existing(place, edge=given, registry=registry)
+    assert list(steps)[-1] == "ports"
+    edge = one(ForwardedEdgeStep, steps).route
+    assert (edge.address, [port.port for port in edge.ports]) == ("127.0.0.2", [5432, 15432])
+    services = [(to.name, to.namespace, to.target, to.port) for to in edge.forwards if to.name != "ingress"]
+    assert services == [
+        (edge.ports[0].to, "sandbox-sandbox", "service/db", "5432"),
+        (edge.ports[1].to, "sandbox-sandbox", "service/cache", "redis"),
+    ]
+    assert "wiring" not in steps and one(ForwardedEdgeStep, steps).registry is None, "the registry is the team's"
+    assert one(TeamRegistryStep, steps).where == "registry.team.example"
+    assert [str(port) for port in one(ForwardedPortsStep, steps).ports] == ["5432", "15432"]
+
+
+def test_ports_alone_are_tunnels_where_nothing_else_is_forwarded(place: Home) -> None:
+    ingress, registry = {"controller": "none"}, {"external": "registry.team.example"}
+    assert "edge" not in existing(place, registry=registry, ingress=ingress)
+    steps = existing(place, registry=registry, ingress=ingress, edge={"tcp": ({"port": 5432, "to": "shop/db"},)})
+    assert [port.port for port in one(ForwardedEdgeStep, steps).route.ports] == [5432]
+
+
+@pytest.mark.parametrize(("environ", "owner"), [({"SANDBOX_OWNER": "ci@shop"}, "ci@shop"), ({}, user_at_host())])
+def test_owner_in_ci_is_named_by_a_variable(place: Home, environ: dict[str, str], owner: str) -> None:
+    plan = plan_build.build(resolved(Spec.model_validate(EXISTING)), place, FakeEngine(), OWN, environ=environ)
+    assert [step.owner for step in plan if isinstance(step, TenancyStep)] == [owner]
+
+
+def test_users_certificate_is_the_default_one_in_an_existing_cluster(place: Home, tmp_path: Path) -> None:
+    own = {"cert": tmp_path / "own.crt", "key": tmp_path / "own.key"}
+    steps = existing(place, certs={"default": own})
+    https, secrets = one(HttpsStep, steps), steps["secrets"]
+    assert (https.secret, https.root) == ("sandbox-default-tls", own["cert"])
+    assert (secrets.title, one(HttpsStep, existing(place)).secret) == ("1 TLS Secret", "sandbox-domain-tls")
+
+
+def test_charts_in_an_existing_cluster_are_pulled_and_applied_without_releases(
+    place: Home, programs: Path, tmp_path: Path
+) -> None:
+    make_program(programs / "helm", "")
+    chart = {"chart": "web", "repo": "https://charts.example.com", "version": "1.0.0", "lock": tmp_path / "lock.yaml"}
+    steps = existing(place, apply=(chart,))
+    apply = one(ApplyStep, steps)
+    assert (apply.title, apply.requires[-1]) == ("chart web", one(ChartPullStep, steps).name)
+    assert "charts" not in steps

@@ -36,40 +36,29 @@ def work(*paths: str) -> DevWork:
 
 
 @pytest.mark.parametrize(
-    ("paths", "images", "more"),
+    ("paths", "expected"),
     [
-        (("images.yaml", "api/a.py"), [], DevWork(spec=True)),
-        (("api/a.py",), ["api:dev"], None),
-        (("api",), ["api:dev"], None),  # the whole context was exchanged
-        (("web",), ["web:dev"], None),
-        (("disk.tar",), ["disk:1"], None),
-        (("k8s/deep/web.yaml",), [], DevWork(manifests=True)),
-        (("web/site/index.html", "web/main.py"), ["web:dev"], None),  # one file without a rule
-        (tuple(f"web/site/{number}" for number in range(MOST_COPIED + 1)), ["web:dev"], None),
+        (("images.yaml", "api/a.py"), DevWork(spec=True)),
+        (("api/a.py",), DevWork(images=(API,))),
+        (("api",), DevWork(images=(API,))),  # the whole context was exchanged
+        (("web",), DevWork(images=(WEB,))),
+        (("disk.tar",), DevWork(images=(DISK,))),
+        (("k8s/deep/web.yaml",), DevWork(manifests=True)),
+        (("web/site/a",), DevWork(copied=(Copied(WEB, {ROOT / "web/site/a": "/site/a"}, (RULE,)),))),
+        (("web/site/a", "web/main.py"), DevWork(images=(WEB,))),  # one file without a rule
+        (tuple(f"web/site/{number}" for number in range(MOST_COPIED + 1)), DevWork(images=(WEB,))),
+        (("api/docs/a.md", "api/.git/index", "images.lock.yaml", "elsewhere/a.py"), DevWork()),
+        (("api/__pycache__/a.pyc", "api/.a.py.swp", "api/a.py~", "api/4913"), DevWork()),
     ],
 )
-def test_changed_files_require_their_image_or_step(
-    paths: tuple[str, ...], images: list[str], more: DevWork | None
-) -> None:
-    found = work(*paths)
-    assert targets(found.images) == images
-    assert found == (more or DevWork(images=found.images))
-
-
-def test_file_of_no_image_causes_no_work() -> None:
-    ignored = ("api/docs/a.md", "api/.git/index", "api/__pycache__/a.pyc", "api/.a.py.swp", "api/a.py~", "api/4913")
-    assert not work(*ignored, "images.lock.yaml", "elsewhere/a.py")
+def test_changed_files_require_only_their_image_copy_or_step(paths: tuple[str, ...], expected: DevWork) -> None:
+    assert work(*paths) == expected
 
 
 def test_ignored_build_file_still_causes_a_build() -> None:
     project = Project(entries=(API,), excluded={API.target: lambda _: True})
     assert targets(project.work([API.context / "Dockerfile", API.context / "b"]).images) == ["api:dev"]
     assert not project.work([API.context / "b"])
-
-
-def test_a_file_with_a_rule_is_copied_without_a_build() -> None:
-    found, file = work("web/site/index.html"), ROOT / "web/site/index.html"
-    assert (found.copied, found.images) == ((Copied(WEB, {file: "/site/index.html"}, (RULE,)),), ())
 
 
 def test_a_rule_for_all_leaves_the_dockerfile_to_the_build() -> None:

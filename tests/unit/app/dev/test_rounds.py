@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import Mock
 
@@ -13,9 +14,12 @@ import pytest
 from sandbox.app.dev import container_sync
 from sandbox.app.dev.changed_files import Copied, DevWork
 from sandbox.app.dev.dev_report import DevReport
-from sandbox.app.dev.rounds import Rounds
+from sandbox.app.dev.rounds import Rounds, prepared
+from sandbox.components.workloads import restart
+from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.image_names import Brought, ImageNames
 from sandbox.components.workloads.step import ApplyStep
+from sandbox.config.schema import Chart
 from sandbox.engine import Engine, EngineError
 from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromBuild
@@ -25,8 +29,9 @@ from sandbox.images.sync_rules import SyncRule
 from sandbox.kube.container_exec import Executed
 from sandbox.names import Names
 from sandbox.oci.reference import parse_target as parse
-from sandbox.step import State, Status
+from sandbox.step import Overtaken, State, Status
 from tests.support.api_server import ApiServer
+from tests.support.fakes import NoWork
 from tests.support.images import FakeEngine, TestImage, layer
 from tests.support.registry_simulator import Simulator
 
@@ -39,6 +44,7 @@ DEPLOYMENT: dict[str, Any] = {
 }
 SETTINGS: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a": "1"}}
 PLACE = "/apis/apps/v1/namespaces/default/deployments/web"
+POD = "/api/v1/namespaces/default/pods/web"
 
 
 @dataclass
@@ -230,3 +236,46 @@ def test_image_is_built_instead_with_those_made_from_it(stage: Stage, entry: Fro
     left = replace(stage.rounds, push=push).run(DevWork(copied=(Copied(entry, {tmp_path / "a": "/a"}, ()),)))
     assert [str(each.target) for each in left.images] == ["web:dev", "top:dev"]
     assert [error.brief for error in stage.told.errors] == ["building web:dev failed"]
+
+
+def test_dev_restarts_pods_once_and_stops_waiting_when_a_file_is_saved(
+    names: Names, server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise each `dev` would replace the pods twice; a saved file counts at once, also while a pod crashes."""
+    monkeypatch.setattr(ImageNames, "require", lambda *_: None)  # no registry is asked
+    engine = cast("Engine", FakeEngine({"web:dev": TestImage((layer(1),))}))
+    rule = SyncRule(paths={"src": "/app"}, restart=True)
+    entry = FromBuild(WEB, tmp_path, sync=(rule,))
+    push = PushStep(engine, LockFile(tmp_path / "images.yaml", (entry,)), "http://localhost:1")
+    spec = {"containers": [{"name": "web", "image": f"localhost:1/web:dev@sha256:{'0' * 64}", "command": ["/web"]}]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": spec}
+    plain = ApplyStep(names, (pod,), ImageNames(prefix="localhost:1", url="http://localhost:1"), requires=())
+    changed = True
+    _, step = prepared((push, plain), lambda: changed)
+    assert isinstance(step, ApplyStep)
+    with pytest.raises(Overtaken):  # the pod is never ready
+        step.apply(NoWork())
+    assert replace(step, overtaken=lambda: False).check().state is State.DRIFTED
+
+    def running(manifest: dict[str, Any]) -> dict[str, Any]:
+        return {**manifest, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+
+    changed, server.admit = False, running
+    step.apply(NoWork())
+    assert restart.is_supervised(server.objects[POD]["spec"]["containers"][0])
+    assert step.check().state is State.READY
+    assert plain.check().state is State.DRIFTED, "`up` takes the shell out"
+
+
+def test_charts_of_dev_restart_programs_of_images_that_were_built_after_the_plan(names: Names, tmp_path: Path) -> None:
+    config: dict[str, Any] = {}
+    engine = cast("Engine", Mock(inspect_image=lambda _: {"Config": config}))
+    entry = FromBuild(WEB, tmp_path, sync=(SyncRule(paths={"src": "/app"}, restart=True),))
+    push = PushStep(engine, LockFile(tmp_path / "images.yaml", (entry,)), "http://localhost:1")
+    images = ImageNames(prefix="localhost:1", url="http://localhost:1")
+    chart = cast("Chart", SimpleNamespace(name="web"))
+    plain = ChartsStep(names, (chart,), cast("Any", None), images, cast("Any", None), requires=())
+    _, step = prepared((push, plain), lambda: False)
+    config["Entrypoint"] = ["/web"]
+    assert isinstance(step, ChartsStep)
+    assert step.programs()["localhost:1/web:dev"].entrypoint == ("/web",)

@@ -66,10 +66,6 @@ def spec(tmp_path: Path, registry: Simulator) -> ResolvedSpec:
     return ResolvedSpec.of(found, registry=port or 0, https=(443, 8443))
 
 
-def say(line: str) -> None:
-    return
-
-
 def applying(spec: ResolvedSpec, *items: Item) -> ResolvedSpec:
     return spec.model_copy(update={"apply": items, "push": None})
 
@@ -78,7 +74,7 @@ def test_a_kustomization_is_exported_as_what_it_renders_to(spec: ResolvedSpec, t
     overlay = tmp_path / "project" / "dev"
     write(tmp_path / "base", {"kustomization.yaml": "secretGenerator: [{name: key, literals: [token=canary]}]\n"})
     write(overlay, {"kustomization.yaml": "namespace: shop\nresources: [../../base]\n"})
-    told = export(applying(spec, overlay), tmp_path / "out", say)
+    told = export(applying(spec, overlay), tmp_path / "out", print)
     (file,) = applied(load(tmp_path / "out" / "sandbox.yaml").apply)
     assert file == tmp_path / "out" / "k8s" / "1-dev.yaml"
     (secret,) = manifests.load([file])
@@ -90,15 +86,13 @@ def test_a_kustomization_is_exported_as_what_it_renders_to(spec: ResolvedSpec, t
 @pytest.mark.security(14)
 def test_private_file_stays_private_in_the_export(spec: ResolvedSpec, tmp_path: Path) -> None:
     """Manifests, values and files of charts and addons that only their user may read → the same in the export."""
-    folder, values = (
-        write(tmp_path / "web", {"Chart.yaml": "name: web\n", "secret.yaml": SECRET}),
-        tmp_path / "values.yaml",
-    )
+    folder = write(tmp_path / "web", {"Chart.yaml": "name: web\n", "secret.yaml": SECRET})
+    values = tmp_path / "values.yaml"
     values.write_text("password: canary\n")
     private = [folder / "secret.yaml", values, *tmp_path.glob("project/k8s/*"), *tmp_path.glob("project/mine/x.yaml")]
     for path in private:
         path.chmod(0o600)
-    export(applying(spec, *spec.apply, Chart(chart=folder, values=(values,))), tmp_path / "out", say)
+    export(applying(spec, *spec.apply, Chart(chart=folder, values=(values,))), tmp_path / "out", print)
     found = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.stat().st_mode & 0o077 == 0]
     assert sorted(path.name for path in found) == ["a.yaml", "secret.yaml", "values-1.yaml", "x.yaml"]
 
@@ -110,11 +104,11 @@ def test_chart_from_elsewhere_is_exported_as_its_archive(
     chart = RemoteChart(chart="oci://registry.example/web", version="1.2.3", lock=tmp_path / "charts.lock.yaml")
     asked = applying(spec, chart)
     with pytest.raises(UsageError, match="the chart web is not pulled yet"):
-        export(asked, tmp_path / "none", say)
+        export(asked, tmp_path / "none", print)
     digest = hashlib.sha256(b"archive").hexdigest()
     write(context.home().charts, {f"{digest}.tgz": "archive"})
     lock([chart], {chart: f"sha256:{digest}"})
-    export(asked, tmp_path / "out", say)
+    export(asked, tmp_path / "out", print)
     place = tmp_path / "out" / "k8s" / "1-web" / f"{digest}.tgz"
     assert load(tmp_path / "out" / "sandbox.yaml").apply == (Chart(chart=place, release="web"),)
     assert place.read_bytes() == b"archive"
@@ -129,7 +123,7 @@ def test_chart_is_exported_without_hidden_files_and_its_secrets_are_named(spec: 
     (folder / "templates" / "link.yaml").symlink_to(tmp_path / "project" / "more.yaml")
     values.write_text("a: b\n")
     given: dict[str, str | int | float | bool] = {"auth.password": "hunter3", "c": 1}
-    told = export(applying(spec, Chart(chart=folder, values=(values,), set=given)), tmp_path / "out", say)
+    told = export(applying(spec, Chart(chart=folder, values=(values,), set=given)), tmp_path / "out", print)
     place = tmp_path / "out" / "k8s" / "1-web"
     again = Chart(chart=place / "web", release="web", values=(place / "values-1.yaml",), set=given)
     assert load(tmp_path / "out" / "sandbox.yaml").apply == (again,)
@@ -143,7 +137,7 @@ def test_chart_is_exported_without_hidden_files_and_its_secrets_are_named(spec: 
 
 
 def test_the_folder_is_a_project_that_says_the_same(spec: ResolvedSpec, tmp_path: Path) -> None:
-    told = export(spec, tmp_path / "out", say)
+    told = export(spec, tmp_path / "out", print)
     again = load(tmp_path / "out" / "sandbox.yaml")
     assert (again.name, again.domain, again.registry.port) == ("demo", "demo.sandbox.localhost", spec.registry.port)
     assert [path.read_text() for path in applied(again.apply) if path.is_file()] == ["# more.yaml\n"]
@@ -160,7 +154,7 @@ def test_the_folder_is_a_project_that_says_the_same(spec: ResolvedSpec, tmp_path
 def test_exported_images_pushed_elsewhere_have_same_digests(
     spec: ResolvedSpec, registry: Simulator, tmp_path: Path
 ) -> None:
-    export(spec, tmp_path / "out", say)
+    export(spec, tmp_path / "out", print)
     file = LockFile.of(tmp_path / "out" / "images.yaml")
     lock = file.read()
     assert lock is not None
@@ -178,13 +172,13 @@ def test_export_without_an_image_or_into_a_full_folder_is_refused(
 ) -> None:
     registry.manifests.clear()
     with pytest.raises(SandboxError, match="has no team/one:1"):
-        export(spec, tmp_path / "out", say)
+        export(spec, tmp_path / "out", print)
     with pytest.raises(UsageError, match="not empty"):
-        export(spec, tmp_path / "out", say)
+        export(spec, tmp_path / "out", print)
 
 
 def test_a_sandbox_with_nothing_special_is_a_short_file(tmp_path: Path) -> None:
-    assert export(ResolvedSpec.of(Spec(), registry=5001, https=(443, 8443)), tmp_path / "out", say) == Exported()
+    assert export(ResolvedSpec.of(Spec(), registry=5001, https=(443, 8443)), tmp_path / "out", print) == Exported()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["sandbox.yaml", "versions.yaml"]
     assert load(tmp_path / "out" / "sandbox.yaml") == Spec()
 
@@ -201,7 +195,7 @@ def test_only_what_is_applied_goes_along(spec: ResolvedSpec, tmp_path: Path) -> 
         (project / folder / "pipe.json").symlink_to("/dev/zero")
     (project / "k8s" / "inner.yaml").symlink_to("a.yaml")
     write(project, {"k8s/sub/secret.yml": SECRET})
-    told = export(spec, tmp_path / "out", say)
+    told = export(spec, tmp_path / "out", print)
     names = sorted(str(path.relative_to(tmp_path / "out" / "k8s")) for path in (tmp_path / "out" / "k8s").rglob("*.*"))
     assert names == ["1-more.yaml", "2-k8s/a.yaml", "2-k8s/inner.yaml", "2-k8s/sub/secret.yml"]
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
