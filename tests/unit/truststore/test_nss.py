@@ -12,18 +12,6 @@ from sandbox.truststore.nss import Database, databases
 from sandbox.truststore.trusted_root import Root
 from tests.support.trust_roots import ours
 
-PLACES = (
-    ".pki/nssdb",
-    ".local/share/pki/nssdb",
-    "snap/chromium/current/.pki/nssdb",
-    ".var/app/com.google.Chrome/data/pki/nssdb",
-    ".mozilla/firefox/abc.default-release",
-    ".config/mozilla/firefox/abc.default",
-    "snap/firefox/common/.mozilla/firefox/abc.default",
-    ".var/app/org.mozilla.firefox/.mozilla/firefox/abc.default",
-    "Library/Application Support/Firefox/Profiles/abc.default",
-)
-
 
 def make(folder: Path, *rows: tuple[str, Root]) -> Path:
     """A database with softoken's columns for class, label and value."""
@@ -37,7 +25,20 @@ def make(folder: Path, *rows: tuple[str, Root]) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    "place",
+    [
+        ".pki/nssdb",
+        ".local/share/pki/nssdb",
+        "snap/chromium/current/.pki/nssdb",
+        ".var/app/com.google.Chrome/data/pki/nssdb",
+        ".mozilla/firefox/abc.default-release",
+        ".config/mozilla/firefox/abc.default",
+        "snap/firefox/common/.mozilla/firefox/abc.default",
+        ".var/app/org.mozilla.firefox/.mozilla/firefox/abc.default",
+        "Library/Application Support/Firefox/Profiles/abc.default",
+    ],
+)
 def test_every_place_is_known(place: str, tmp_path: Path) -> None:
     (tmp_path / place).mkdir(parents=True)
     assert databases(tmp_path) == ()  # a browser has not made it yet
