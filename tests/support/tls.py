@@ -79,14 +79,20 @@ def handshake(leaf: KeyPair, name: str, root_pem: bytes, folder: Path, *, strict
 
 
 class TlsServer:
-    """Answers every request on a free port of `address` with `answer`, as the holder of the leaf it presents."""
+    """Answers every request on a port of `address`, a free one for 0, as the holder of the leaf it presents.
 
-    def __init__(self, leaf: KeyPair, folder: Path, *, answer: bytes = b"hello\n", address: str = "127.0.0.1") -> None:
+    The response is HTTP with `answer` as its content, or `response` where a test gives all bytes.
+    """
+
+    def __init__(
+        self, leaf: KeyPair, folder: Path, *, answer: bytes = b"hello\n", address: str = "127.0.0.1", port: int = 0
+    ) -> None:
         self.answer = answer
         self.status = "200 OK"
+        self.response = b""
         self._folder = folder
         self._context = presenting(leaf, folder)
-        self._listener = socket.create_server((address, 0))
+        self._listener = socket.create_server((address, port))
         self._thread = threading.Thread(target=self._serve)
 
     @property
@@ -117,7 +123,7 @@ class TlsServer:
             # A client that refuses the certificate tells so itself.
             with connection, suppress(OSError), self._context.wrap_socket(connection, server_side=True) as secured:
                 secured.recv(4096)
-                secured.sendall(head + self.answer)
+                secured.sendall(self.response or head + self.answer)
 
 
 def _serve_once(listener: socket.socket, context: ssl.SSLContext) -> None:

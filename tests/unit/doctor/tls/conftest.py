@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import ssl
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,13 +13,13 @@ from sandbox.components.edge.route import Route
 from sandbox.doctor.check import DoctorContext
 from sandbox.doctor.tls.tls_context import RequestTrace
 from tests.support.api_server import ApiServer
-from tests.support.tls import presenting
+from tests.support.tls import TlsServer
 
 DOMAIN = "demo.sandbox.localhost"
 HOST = f"app.{DOMAIN}"
 INGRESSES = "/apis/networking.k8s.io/v1/ingresses"  # where the server looks for those of all namespaces
 
-Serve = Callable[..., AbstractContextManager[None]]
+Serve = Callable[..., TlsServer]
 
 
 @pytest.fixture
@@ -40,50 +34,18 @@ def trace(context: DoctorContext) -> RequestTrace:
 def serve(trace: RequestTrace, tmp_path: Path) -> Serve:
     """A TLS server where the edge would be, for the length of a block."""
 
-    @contextmanager
-    def serving(leaf: KeyPair, answer: bytes = b"HTTP/1.1 200 OK\r\n\r\nhello") -> Iterator[None]:
-        context = presenting(leaf, tmp_path)
-        with socket.create_server(("127.0.0.1", trace.port)) as listener:
-            thread = threading.Thread(target=_accept, args=(listener, context, answer))
-            thread.start()
-            try:
-                yield
-            finally:
-                listener.shutdown(socket.SHUT_RDWR)
-                thread.join()
+    def make(leaf: KeyPair, response: bytes = b"") -> TlsServer:
+        server = TlsServer(leaf, tmp_path, port=trace.port)
+        server.response = response
+        return server
 
-    return serving
+    return make
 
 
-def _accept(listener: socket.socket, context: ssl.SSLContext, answer: bytes) -> None:
-    while True:
-        try:
-            connection, _ = listener.accept()
-        except OSError:  # shut down
-            return
-        connection.settimeout(10)
-        with connection, contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
-            if secured.recv(4096):
-                secured.sendall(answer)
-
-
-def ingress(
-    server: ApiServer,
-    *hosts: str,
-    name: str = "app",
-    service: str = "app",
-    port: int = 80,
-    within: str = "",
-    **more: object,
-) -> None:
+def ingress(server: ApiServer, *hosts: str, name: str = "app", within: str = "", **more: object) -> None:
     """Put an Ingress into the cluster, where those of all namespaces are read, or only those `within` one."""
-    backend = {"service": {"name": service, "port": {"number": port}}}
+    backend = {"service": {"name": "app", "port": {"number": 80}}}
     rules = [{"host": host, "http": {"paths": [{"path": "/", "backend": backend}]}} for host in hosts]
-    annotations = more.pop("annotations", {})
-    metadata = {"name": name, "namespace": "web", "annotations": annotations}
+    metadata = {"name": name, "namespace": "web", "annotations": {}}
     folder = f"/apis/networking.k8s.io/v1/namespaces/{within}/ingresses" if within else INGRESSES
     server.objects[f"{folder}/{name}"] = {"metadata": metadata, "spec": {"rules": rules, **more}}
-
-
-def asking(trace: RequestTrace, host: str) -> RequestTrace:
-    return replace(trace, host=host)

@@ -18,7 +18,7 @@ from sandbox.doctor.tls import cluster_checks
 from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.plan import saved_spec
 from tests.support.api_server import ApiServer
-from tests.unit.doctor.tls.conftest import DOMAIN, Serve, asking, ingress
+from tests.unit.doctor.tls.conftest import DOMAIN, Serve, ingress
 
 WEB = "/api/v1/namespaces/web"
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/web/endpointslices"
@@ -41,7 +41,7 @@ def endpoints(server: ApiServer, *ready: bool) -> None:
 def test_a_host_without_a_rule(trace: RequestTrace, server: ApiServer) -> None:
     found = cluster_checks.rule(trace)
     assert found.status is Status.ERROR and "kubectl --context sandbox-demo create ingress" in found.fix
-    assert cluster_checks.rule(asking(trace, DOMAIN)).status is Status.WARN
+    assert cluster_checks.rule(replace(trace, host=DOMAIN)).status is Status.WARN
 
 
 def test_host_of_a_server_outside_needs_no_rule(trace: RequestTrace, serve: Serve, default: KeyPair) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -21,22 +20,22 @@ from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Port
-from sandbox.doctor.check import DoctorContext, Finding, Status
+from sandbox.doctor.check import DoctorContext, Status
 from sandbox.doctor.tls import request_checks
 from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.engine import Bind, ContainerSpec, labelled
 from sandbox.names import EDGE, LABEL
 from tests.support.fakes import NETWORK, FakeEngine
-from tests.support.tls import certificate, make_pki, presenting, rogue_leaf
+from tests.support.tls import certificate, make_pki, rogue_leaf
 from tests.unit.doctor.conftest import IMAGE
-from tests.unit.doctor.tls.conftest import DOMAIN, HOST, Serve, asking
+from tests.unit.doctor.tls.conftest import DOMAIN, HOST, Serve
 
 
 def test_name_that_does_not_resolve_here_is_an_error(trace: RequestTrace) -> None:
-    loopback = request_checks.name(asking(trace, "127.0.0.1"))
+    loopback = request_checks.name(replace(trace, host="127.0.0.1"))
     assert loopback.status is Status.OK
-    assert request_checks.name(asking(trace, "192.0.2.1")).status is Status.ERROR
-    unknown = request_checks.name(asking(trace, "nosuch.invalid"))
+    assert request_checks.name(replace(trace, host="192.0.2.1")).status is Status.ERROR
+    unknown = request_checks.name(replace(trace, host="nosuch.invalid"))
     assert unknown.status is Status.ERROR
     assert unknown.fix == "sandbox hosts install -n demo; or add the line `127.0.0.1 nosuch.invalid` to /etc/hosts"
 
@@ -69,7 +68,7 @@ def test_port_of_a_process_or_another_user_is_an_error(
 
 def test_host_without_a_route_is_an_error(trace: RequestTrace, context: DoctorContext, edge: ContainerSpec) -> None:
     assert request_checks.route(trace).evidence.endswith("is the edge's, which routes it to the sandbox demo")
-    finding = request_checks.route(asking(trace, "x.example.com"))
+    finding = request_checks.route(replace(trace, host="x.example.com"))
     assert finding.status is Status.ERROR and "page for unknown hosts" in finding.evidence
     other = replace(trace, named=True, context=replace(context, spec=context.spec.model_copy(update={"name": "other"})))
     assert request_checks.route(other).status is Status.ERROR
@@ -82,42 +81,28 @@ def test_nothing_that_listens_is_an_error_of_each_check(trace: RequestTrace) -> 
     assert request_checks.handshake(trace).status is Status.ERROR
 
 
-def handshake_with(trace: RequestTrace, answer: Callable[[socket.socket], None]) -> Finding:
+def test_service_of_edge_tls_is_asked_by_its_protocol(trace: RequestTrace, serve: Serve, default: KeyPair) -> None:
     edge = trace.context.home.edge
     routes.save(edge, replace(routes.load(edge)[0], ports=(Port(trace.port, "shop/db:5432", host=HOST),)))
+    with serve(default) as server:
+        server._context.set_alpn_protocols(["postgresql"])
+        found = request_checks.handshake(replace(trace))
+    assert found.status is Status.OK and found.evidence.endswith("postgresql")
 
-    def serve(listener: socket.socket) -> None:
+    def refuse(listener: socket.socket) -> None:
         with listener.accept()[0] as connection:
-            answer(connection)
+            connection.recv(1 << 16)
+            connection.sendall(b"no TLS here\r\n")
 
     with socket.create_server(("127.0.0.1", trace.port)) as listener:
-        thread = threading.Thread(target=serve, args=(listener,))
-        thread.start()
-        finding = request_checks.handshake(asking(trace, HOST))
-        thread.join()
-    return finding
-
-
-def test_service_of_edge_tls_that_speaks_no_tls_is_named(trace: RequestTrace) -> None:
-    def refuse(connection: socket.socket) -> None:
-        connection.recv(1 << 16)
-        connection.sendall(b"no TLS here\r\n")
-
-    found = handshake_with(trace, refuse)
+        threading.Thread(target=refuse, args=(listener,), daemon=True).start()
+        found = request_checks.handshake(replace(trace))
     assert found.status is Status.ERROR
     assert found.fix == "have shop/db:5432 speak TLS itself: edge.tls routes it there unchanged"
 
 
-def test_service_of_edge_tls_is_asked_by_its_protocol(trace: RequestTrace, default: KeyPair, tmp_path: Path) -> None:
-    context = presenting(default, tmp_path)
-    context.set_alpn_protocols(["postgresql"])
-
-    found = handshake_with(trace, lambda connection: context.wrap_socket(connection, server_side=True).close())
-    assert found.status is Status.OK and found.evidence.endswith("postgresql")
-
-
 def test_a_certificate_for_other_hosts(trace: RequestTrace, serve: Serve, default: KeyPair) -> None:
-    deep = asking(trace, f"a.b.{DOMAIN}")
+    deep = replace(trace, host=f"a.b.{DOMAIN}")
     with serve(default):
         found = request_checks.certificate(deep)
     assert found.status is Status.ERROR and f"not for a.b.{DOMAIN}" in found.evidence
@@ -147,7 +132,7 @@ def test_chain_that_clients_refuse_is_an_error(
     trace: RequestTrace, serve: Serve, keystore: Keystore, default: KeyPair
 ) -> None:
     with serve(rogue_leaf(keystore.issuing.read(), x509.DNSName("bank.example.com"))):
-        outside = request_checks.trusted(asking(trace, "bank.example.com"))
+        outside = request_checks.trusted(replace(trace, host="bank.example.com"))
     with serve(make_leaf(make_pki(DOMAIN, now=trace.context.now).issuing, (HOST,), now=trace.context.now)):
         earlier = request_checks.trusted(trace)
     end = b"-----END CERTIFICATE-----\n"
