@@ -1,34 +1,32 @@
-"""Checks run at once, in order and within a time; `--fix` repairs only what is safe to repair."""
+"""Checks run at once, in order and within a time; `--fix` repairs only what is safe; `sandbox doctor` shows all."""
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import stat
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from sandbox.app import context as app_context
+from sandbox.app import diagnosis
+from sandbox.cli import error_handler
+from sandbox.config.schema import Spec
 from sandbox.doctor import machine_checks
-from sandbox.doctor.check import (
-    Check,
-    DoctorContext,
-    Finding,
-    NoEngine,
-    Row,
-    Status,
-    error,
-    ok,
-    repair,
-    run,
-)
+from sandbox.doctor.check import Check, DoctorContext, Finding, NoEngine, Row, Status, error, ok, repair, run
 from sandbox.doctor.table import CHECKS
 from sandbox.errors import SandboxError
 from sandbox.names import LABEL, OWNER
 from sandbox.system import inotify
 from tests.support.fakes import NETWORK, FakeEngine
+from tests.unit.cli.test_main import run as main
+from tests.unit.doctor.conftest import start
 
 ROOT = Path(__file__).parents[3]
 
@@ -124,7 +122,7 @@ def test_modes_are_tightened(context: DoctorContext) -> None:
 
 @pytest.mark.fault(18)
 @pytest.mark.parametrize(("limit", "used"), [(8, 0), (512, 510)])
-def test_limits_are_raised_and_never_lowered(
+def test_limits_are_raised_where_that_is_permitted_and_never_lowered(
     context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, used: int
 ) -> None:
     """8 inotify instances, or 512 that are used up, and many watches → --fix raises the one and leaves the other."""
@@ -132,24 +130,16 @@ def test_limits_are_raised_and_never_lowered(
     monkeypatch.setattr(inotify, "used", lambda: used)
     (tmp_path / "max_user_watches").write_text("999999\n")
     (tmp_path / "max_user_instances").write_text(f"{limit}\n")
-    assert repaired(context, "machine.inotify").status is Status.OK
-    assert (tmp_path / "max_user_watches").read_text() == "999999\n"
-
-
-def test_row_that_may_not_be_fixed_stays(
-    context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(inotify, "SYSCTL", tmp_path)
-    monkeypatch.setattr(inotify, "used", lambda: 0)
-    for name in inotify.LEAST:
-        (tmp_path / name).write_text("8\n")
 
     def refused(self: Path, text: str, **_: str) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "write_text", refused)
-    row = repaired(context, "machine.inotify")
-    assert row.status is Status.WARN and "sudo sysctl" in row.fix
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", refused)
+        row = repaired(context, "machine.inotify")
+    assert row.status is not Status.OK and "sudo sysctl" in row.fix
+    assert repaired(context, "machine.inotify").status is Status.OK
+    assert (tmp_path / "max_user_watches").read_text() == "999999\n"
 
 
 @pytest.mark.fault(23)
@@ -160,3 +150,51 @@ def test_only_our_own_network_goes(context: DoctorContext, engine: FakeEngine, o
     engine.create_network(NETWORK, {"ours": context.names.labels, "another's": other, "no one's": {}}[owner])
     repaired(context, "leftovers.objects")
     assert (NETWORK in engine.networks) is (owner != "ours")
+
+
+def test_without_an_engine_it_says_so_and_ends_with_1(tmp_path: Path) -> None:
+    done = main("doctor", "-n", "demo", "-o", "json", cwd=tmp_path)
+    assert (done.code, done.stderr) == (1, "")
+    rows = {row["id"]: row for row in json.loads(done.stdout)}
+    assert list(rows) == [check.id for check in CHECKS]
+    assert rows["engine.reachable"]["status"] == "error" and rows["engine.reachable"]["fix"]
+    skipped = {"status": "skipped", "evidence": "needs the Docker Engine", "fix": ""}
+    assert rows["ports.https"] == {"id": "ports.https", **skipped}
+    path = app_context.home().kubeconfig
+    path.parent.mkdir(parents=True)
+    path.write_text("apiVersion: v1\n")
+    path.chmod(0o644)
+    for arguments, mode in (([], 0o644), (["--fix"], 0o600)):
+        main("doctor", "-n", "demo", *arguments, cwd=tmp_path)
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@pytest.mark.fault(4)
+def test_hanging_engine_does_not_block_the_doctor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket that takes the call and says nothing → the doctor says that the engine has not answered, in seconds."""
+    with closing(socket.socket(socket.AF_UNIX)) as silent:
+        silent.bind(str(tmp_path / "engine.sock"))
+        silent.listen()  # the kernel takes the call, and no server answers
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
+        done = main("doctor", "--seconds", "1.5", cwd=tmp_path)
+    assert done.code == 1
+    assert "✗ engine.reachable         the Docker Engine has not answered for 1 s" in done.stdout
+
+
+def test_request_is_followed_up_to_its_first_error(tmp_path: Path) -> None:
+    done = main("doctor", "tls", "nosuch.invalid", "-n", "demo", cwd=tmp_path)
+    assert (done.code, done.stderr) == (1, "")
+    assert done.stdout.startswith("✗ tls.name ") and "· tls.answer " in done.stdout
+
+
+def test_error_of_another_command_is_explained(
+    context: DoctorContext, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(context, engine, "other", port=443)
+    monkeypatch.setattr(diagnosis, "probe_engine", lambda seconds: engine)
+    failure = SandboxError("it broke", fix="repair it")
+    diagnosis.explain(failure, Spec(name="demo"))
+    error_handler.report(failure)
+    said = capsys.readouterr().err
+    assert said.startswith("error[failed]: it broke\nfix: repair it\n")
+    assert "✗ ports.https" in said and "443 other" in said and "✓" not in said

@@ -1,10 +1,12 @@
-"""What the doctor reports of the engine and the machine, with the kernel's files in a folder of the test."""
+"""What the doctor reports of the engine, the machine and its network, with the kernel's files in a test's folder."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from sandbox.config.schema.cluster_schema import Cluster
-from sandbox.doctor import machine_checks
+from sandbox.config.schema import Cluster, ResolvedSpec
+from sandbox.doctor import machine_checks, network_checks
 from sandbox.doctor.check import DoctorContext, Status
-from sandbox.system import inotify
-from tests.support.fakes import FakeEngine
-from tests.unit.doctor.conftest import with_facts
+from sandbox.names import EDGE, LABEL
+from sandbox.system import host_network, inotify
+from tests.support.fakes import NETWORK, FakeEngine
+from tests.unit.doctor.conftest import start, with_facts
 
 
 @pytest.mark.fault(19, 60)
@@ -63,23 +66,17 @@ def test_password_of_a_remote_engine_is_hidden(context: DoctorContext) -> None:
 
 @pytest.mark.fault(18)
 @pytest.mark.parametrize(
-    ("watches", "instances", "used", "status"),
+    ("limits", "used", "status"),
     [
-        (65536, 128, 0, Status.OK),
-        (65535, 128, 0, Status.WARN),
-        (65536, 127, 0, Status.WARN),
-        (65536, 130, 121, Status.OK),
-        (65536, 128, 121, Status.ERROR),
+        ((65536, 128), 0, Status.OK),
+        ((65535, 128), 0, Status.WARN),
+        ((65536, 127), 0, Status.WARN),
+        ((65536, 130), 121, Status.OK),
+        ((65536, 128), 121, Status.ERROR),
     ],
 )
 def test_low_inotify_limits_are_reported(
-    context: DoctorContext,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    watches: int,
-    instances: int,
-    used: int,
-    status: Status,
+    context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: Any, used: int, status: Status
 ) -> None:
     """Few watches or instances, Linux' own, or instances that are used up → the doctor prints the sysctl."""
     monkeypatch.setattr(inotify, "SYSCTL", tmp_path)
@@ -89,21 +86,19 @@ def test_low_inotify_limits_are_reported(
     (files := tmp_path / "proc" / "12" / "fd").mkdir(parents=True)
     for number in range(130):
         (files / str(number)).symlink_to("anon_inode:inotify" if number < used else "/dev/null")
-    (tmp_path / "max_user_watches").write_text(f"{watches}\n")
-    (tmp_path / "max_user_instances").write_text(f"{instances}\n")
+    for name, limit in zip(("max_user_watches", "max_user_instances"), limits, strict=True):
+        (tmp_path / name).write_text(f"{limit}\n")
     finding = machine_checks.watches(context)
     assert (finding.status, f"{used} are in use" in finding.evidence) == (status, used > 0)
 
 
 @pytest.mark.fault(61)
-@pytest.mark.parametrize("check", [machine_checks.disk, machine_checks.watches])
-def test_engine_of_another_kernel_is_not_judged_by_this_one(
-    context: DoctorContext, engine: FakeEngine, check: Any
-) -> None:
+def test_engine_of_another_kernel_is_not_judged_by_this_one(context: DoctorContext, engine: FakeEngine) -> None:
     """An engine whose kernel is another one → the rows about disk and inotify are skipped."""
     engine.shares = False
-    found = check(context)
-    assert (found.status, found.evidence) == (Status.SKIPPED, machine_checks.ELSEWHERE)
+    for check in (machine_checks.disk, machine_checks.watches):
+        found = check(context)
+        assert (found.status, found.evidence) == (Status.SKIPPED, machine_checks.ELSEWHERE)
 
 
 def test_disk_of_an_engine_without_root_is_this_machines(context: DoctorContext, tmp_path: Path) -> None:
@@ -150,3 +145,59 @@ def test_fix_for_a_proxy_keeps_its_exceptions(context: DoctorContext, spared: di
     fixed = dict(line.split("=", 1) for line in said.stdout.splitlines())
     assert machine_checks.proxy(replace(context, environment=fixed)).status is Status.OK
     assert fixed["no_proxy"] == fixed["NO_PROXY"] and ("a.example" in fixed["no_proxy"]) == bool(spared)
+
+
+HEAD = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
+DEFAULT = "eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+OURS = "br-1\t00001EAC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"  # 172.30.0.0/16
+VPN = "tun0\t000010AC\t00000000\t0003\t0\t0\t0\t0000F0FF\t0\t0\t0\n"  # 172.16.0.0/12
+DOWN = VPN.replace("0003", "0000")
+
+
+@pytest.mark.fault(56)
+@pytest.mark.parametrize(
+    ("routes", "status"),
+    [(DEFAULT + OURS, Status.OK), (OURS + VPN, Status.ERROR), (OURS + DOWN, Status.OK)],
+)
+def test_overlapping_route_to_our_network_is_reported(
+    context: DoctorContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, routes: str, status: Status
+) -> None:
+    """A VPN's route covers our network → the doctor names the route."""
+    monkeypatch.setattr(host_network, "ROUTES", tmp_path / "route")
+    (tmp_path / "route").write_text(HEAD + routes)
+    context.engine.create_network(NETWORK, {LABEL: ""})
+    found = network_checks.ranges(context)
+    assert found.status is status
+    assert (status is Status.OK) or "172.16.0.0/12 on tun0" in found.evidence
+
+
+def test_name_that_does_not_resolve_is_reported(context: DoctorContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = ResolvedSpec.model_validate({"name": "demo", "domain": "demo.invalid"})
+    found = network_checks.dns(replace(context, spec=spec))
+    assert found.status is Status.ERROR and found.fix == "sandbox hosts install -n demo"
+
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    # The resolver of macOS knows no name below localhost (RFC 6761 lets it).
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert network_checks.dns(context).status is Status.WARN
+
+
+def test_ports_may_be_those_of_our_own_containers_only(context: DoctorContext, engine: FakeEngine) -> None:
+    start(context, engine, EDGE, port=context.spec.edge.ports[0])
+    start(context, engine, context.names.registry, port=context.spec.registry.port)
+    assert network_checks.https(context).status is network_checks.registry(context).status is Status.OK
+    assert EDGE in network_checks.https(context).evidence
+    engine.remove_container(context.names.registry)
+    start(context, engine, "other", port=context.spec.registry.port)
+    taken = network_checks.registry(context)
+    assert taken.status is Status.ERROR and taken.evidence.endswith("other")
+    assert "sandbox up -n demo --registry-port" in taken.fix
+
+
+def test_a_process_is_named(context: DoctorContext) -> None:
+    with closing(socket.create_server(("127.0.0.1", context.spec.edge.ports[1]))):
+        found = network_checks.https(context)
+    assert found.status is Status.ERROR and f"(pid {os.getpid()})" in found.evidence
+    assert "sandbox up -n demo --https-port" in found.fix

@@ -1,4 +1,4 @@
-"""Certificates, the parts that run, and what belongs to no sandbox."""
+"""Certificates, the parts that run, what belongs to no sandbox, and what a user may do in an existing cluster."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.route import Route
-from sandbox.config.schema import Cluster
-from sandbox.doctor import sandbox_checks
-from sandbox.doctor.check import DoctorContext, Status, checked, error
+from sandbox.config.schema import Cluster, ResolvedSpec
+from sandbox.doctor import rights_checks, sandbox_checks
+from sandbox.doctor.check import DoctorContext, Row, Status, checked, error
 from sandbox.doctor.sandbox_checks import leftovers
 from sandbox.names import EDGE
 from sandbox.plan import saved_spec
-from tests.support.api_server import ApiServer
+from tests.support.api_server import REVIEWS, ApiServer, kubeconfig
 from tests.support.fakes import NETWORK, FakeEngine
 from tests.support.registry_simulator import Simulator
 from tests.unit.doctor.conftest import start
@@ -173,3 +174,52 @@ def test_leftovers_are_named_with_the_commands_that_remove_them(context: DoctorC
         f"docker rm -f {EDGE}",
         "docker network rm sandbox-lost",
     ]
+
+
+ROLE = Path(__file__).parents[3] / "docs" / "existing.md"
+SPACE = "/api/v1/namespaces/mine"
+
+
+@pytest.fixture
+def existing(context: DoctorContext, server: ApiServer) -> DoctorContext:
+    """A sandbox in a namespace of a cluster that others created."""
+    server.objects[SPACE] = {"kind": "Namespace", "metadata": {"name": "mine"}}
+    kubeconfig(context.home.kubeconfig, server.server_port, context="team")
+    cluster = {"provider": "existing", "context": "team", "namespace": "mine"}
+    return replace(context, spec=ResolvedSpec.model_validate({"name": "demo", "cluster": cluster}))
+
+
+def rights(context: DoctorContext) -> Row:
+    return checked(rights_checks.RIGHTS, context)
+
+
+def test_the_documented_role_is_enough_and_nothing_is_written(existing: DoctorContext, server: ApiServer) -> None:
+    blocks = (yaml.safe_load(block.partition("```")[0]) for block in ROLE.read_text().split("```yaml\n")[1:])
+    role = next(block for block in blocks if block.get("kind") == "Role")
+    allowed = {(verb, resource) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
+    server.may = lambda verb, resource: (verb, resource) in allowed
+    assert rights(existing).evidence == "you have the rights in mine"
+    assert {path for method, path, *_ in server.asked if method != "GET"} == {REVIEWS}
+    assert not list(existing.home.state.glob("*.kubeconfig"))
+
+
+def test_missing_rights_are_named(existing: DoctorContext, server: ApiServer) -> None:
+    missing = {("create", "pods/portforward"), ("patch", "roles"), ("delete", "roles")}
+    server.may = lambda verb, resource: (verb, resource) not in missing
+    missing_rights = "patch roles, delete roles, create pods/portforward"
+    assert (rights(existing).status, rights(existing).evidence) == (
+        Status.ERROR,
+        f"in mine you may not: {missing_rights}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("may", "status", "evidence"),
+    [(True, Status.OK, "does not exist, and you may create it"), (False, Status.ERROR, "you may not create it")],
+)
+def test_namespace_that_does_not_exist_is_reported(
+    existing: DoctorContext, server: ApiServer, may: bool, status: Status, evidence: str
+) -> None:
+    del server.objects[SPACE]
+    server.may = lambda verb, resource: may or (verb, resource) != ("create", "namespaces")
+    assert (rights(existing).status, evidence in rights(existing).evidence) == (status, True)
