@@ -1,4 +1,4 @@
-"""A bundle file: the same bytes each time, whole or refused, and what is wrong with it has a name."""
+"""A bundle file and the store: the same bytes each time, whole or not at all; damage is named."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from sandbox.bundle.system_images import NEEDED
 from sandbox.errors import SandboxError, UsageError
 from sandbox.system.files import NotAFile
 
+BUSYBOX = recipes()["busybox"]
 MATERIALS = [{"kind": "golang", "name": "example.com/M", "version": "v1.0.0"}]
 
 
@@ -76,24 +77,23 @@ def rewrite(path: Path, change: Callable[[Entries], Any]) -> None:
     change(entries)
     with tarfile.open(path, "w") as tar:
         for info, data in entries:
+            info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
 
 
-def change_list(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
+def head(file: Path, **values: Any) -> None:
     """Change the list of contents at the start of a bundle file, as if another version or machine had written it."""
 
-    def rewritten(entries: Entries) -> None:
-        listed = json.loads(entries[0][1])
-        change(listed)
-        data = json.dumps(listed).encode()
-        entries[0][0].size = len(data)
-        entries[0] = (entries[0][0], data)
+    def change(entries: Entries) -> None:
+        info, data = entries[0]
+        entries[0] = (info, json.dumps({**json.loads(data), **values}).encode())
 
-    rewrite(file, rewritten)
+    rewrite(file, change)
 
 
-def head(file: Path, **values: Any) -> None:
-    change_list(file, lambda listed: listed.update(values))
+def listed_files(file: Path) -> list[dict[str, Any]]:
+    with opened(file) as bundle:
+        return [one.model_dump() for one in bundle.contents.files]
 
 
 def test_saved_bundle_is_loaded(file: Path, store: Store, tmp_path: Path) -> None:
@@ -176,16 +176,14 @@ def _harm(entries: Entries, kind: str) -> None:
         case "changed":
             entries[at] = (info, data.replace(b"image", b"virus"))
         case "longer":
-            info.size += 1
             entries[at] = (info, data + b"x")
         case "missing":
             del entries[at]
         case "link":
-            info.type, info.linkname, info.size = tarfile.SYMTYPE, "/x", 0
+            info.type, info.linkname = tarfile.SYMTYPE, "/x"
+            entries[at] = (info, b"")
         case name:
-            more = tarfile.TarInfo(name)
-            more.size = 4
-            entries.append((more, b"evil"))
+            entries.append((tarfile.TarInfo(name), b"evil"))
 
 
 @pytest.mark.parametrize(
@@ -220,7 +218,8 @@ def test_tampered_part_is_named_and_nothing_is_loaded(file: Path, tmp_path: Path
     ],
 )
 def test_list_with_paths_outside_or_impossible_sizes_is_refused(file: Path, fields: dict[str, object]) -> None:
-    change_list(file, lambda listed: listed["files"][0].update(fields))
+    first, *others = listed_files(file)
+    head(file, files=[{**first, **fields}, *others])
     with pytest.raises(Damaged, match="can read"):
         faults(file)
 
@@ -322,8 +321,7 @@ def test_project_with_an_invalid_name_is_refused(file: Path, tmp_path: Path, nam
 
 
 def test_list_with_a_file_below_a_file_is_refused(file: Path, tmp_path: Path) -> None:
-    with opened(file) as bundle:
-        listed = [one.model_dump() for one in bundle.contents.files]
+    listed = listed_files(file)
     head(file, files=[*listed, {**listed[0], "path": f"{listed[0]['path']}/x/y"}])
     with pytest.raises(Damaged, match="is a file and a folder"):
         load(file, Store(tmp_path / "loaded"))
@@ -334,3 +332,41 @@ def test_free_disk_space_is_checked_first(file: Path, tmp_path: Path, monkeypatc
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(SandboxError, match=r"needs 0\.0 GB"):
         load(file, Store(tmp_path / "loaded"))
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_failed_write_leaves_nothing_under_the_final_name(tmp_path: Path, error: type[BaseException]) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(error), store.filling(BUSYBOX) as folder:
+        (folder / "half").touch()
+        raise error
+    assert not store.has(BUSYBOX)
+    with store.filling(BUSYBOX) as folder:
+        assert list(folder.iterdir()) == []
+        (folder / "image.tar").touch()
+    assert store.has(BUSYBOX)
+
+
+def test_failed_build_keeps_previous_and_finished_replaces_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    older = tmp_path / ("busybox-" + "0" * 12)
+    other = tmp_path / ("busybox-extra-" + "0" * 12)
+    for folder in (older, other):
+        folder.mkdir()
+    with pytest.raises(RuntimeError), store.filling(BUSYBOX):
+        raise RuntimeError
+    assert older.exists()
+    with store.filling(BUSYBOX) as folder:
+        (folder / "image.tar").touch()
+    assert not older.exists()
+    assert other.exists()
+
+
+@pytest.mark.fault(46)
+def test_pattern_in_a_name_matches_only_itself(tmp_path: Path) -> None:
+    """A folder whose name is a glob pattern is placed → other folders that the pattern matches stay."""
+    victim, partial = tmp_path / "work-0123456789ab", tmp_path / "partial"
+    victim.mkdir()
+    partial.mkdir()
+    Store(tmp_path).place(partial, tmp_path / "*-ffffffffffff")
+    assert victim.exists()

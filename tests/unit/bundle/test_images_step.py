@@ -1,4 +1,4 @@
-"""The sandbox's own images in an engine in memory, from a bundle's archives and from upstream."""
+"""The sandbox's own images in an engine in memory, of a bundle and of upstream, and the node made of upstream's."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import io
 import json
 import tarfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sandbox.bundle import images_step
+from sandbox.bundle import images_step, machine_node
 from sandbox.bundle.images_step import ImagesStep
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
-from sandbox.bundle.system_images import ALIASES, IN_ENGINE, UPSTREAM, OwnImages, further
-from sandbox.engine import EngineError
+from sandbox.bundle.system_images import ALIASES, IN_ENGINE, IN_PODS, UPSTREAM, OwnImages, further, prepared
+from sandbox.engine import ContainerSpec, EngineError
 from sandbox.errors import SandboxError
 from sandbox.step import State, Status
-from tests.support.fakes import FakeEngine, NoWork, applied
+from tests.support.fakes import FakeContainer, FakeEngine, NoWork, applied
 
 BUNDLED = {name: recipes()[name].reference for name in UPSTREAM}
 
@@ -130,3 +131,75 @@ def test_image_named_only_by_manifest_comes_from_bundle(step: ImagesStep) -> Non
     assert "valkey" in wanting.check().detail
     assert applied(wanting).state is State.READY
     assert {valkey.reference, "sandbox.dev/valkey:latest"} <= names(step)
+
+
+OWN = prepared(OwnImages("upstream", UPSTREAM))
+
+
+class Committing(FakeEngine):
+    """An engine that runs a container to its end and makes an image of it."""
+
+    status = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.upstream = set(UPSTREAM.values())
+        self.archives: list[str] = []
+
+    def make(self, name: str, config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
+        self._image(config["Image"], "making")
+        spec = ContainerSpec(name=name, image="", command=(), network="none", labels=config["Labels"])
+        self.add(FakeContainer(spec, config["Image"], running=False, read_only=False))
+
+    def save(self, names: Sequence[str]) -> Iterator[bytes]:
+        assert all(self.image_id(name) for name in names)
+        yield b"archive of " + names[0].encode()
+
+    def wait(self, name: str) -> int:
+        box = self.boxes[name]
+        self.archives = sorted(path.name for path in box.files if path.suffix == ".tar")
+        box.log = "containerd: no such file\n"
+        return self.status
+
+    def commit(self, container: str, name: str, config: Mapping[str, Any]) -> None:
+        assert container in self.boxes and machine_node.LABEL in config["Labels"]
+        self.images[name] = f"sha256:{name}"
+
+
+@pytest.fixture
+def committing() -> Committing:
+    return Committing()
+
+
+@pytest.fixture
+def preparing(committing: Committing, store: Store) -> ImagesStep:
+    return ImagesStep(engine=committing, own=OWN, store=store)
+
+
+def test_node_image_is_made_once_with_the_images_of_pods(committing: Committing, preparing: ImagesStep) -> None:
+    assert preparing.check().state is State.ABSENT
+    assert applied(preparing).state is State.READY
+    assert committing.archives == [f"{name}.tar" for name in sorted(IN_PODS)] and not committing.boxes
+    assert all(committing.image_id(OWN.references[name]) == committing.image_id(UPSTREAM[name]) for name in IN_PODS)
+    committing.upstream.clear()
+    committing.archives = []
+    preparing.apply(NoWork())
+    assert committing.archives == []
+
+
+def test_node_that_cannot_be_prepared_is_an_error_with_its_words(committing: Committing, preparing: ImagesStep) -> None:
+    committing.status = 3
+    with pytest.raises(SandboxError, match="cannot be prepared") as caught:
+        preparing.apply(NoWork())
+    assert (caught.value.id, caught.value.fix[:20]) == ("no-images", "sandbox bundle build")
+    assert "no such file" in caught.value.details
+    assert committing.image_id(OWN.references["node"]) is None and not committing.boxes
+
+
+def test_pulled_images_get_names_of_this_machine(committing: Committing, preparing: ImagesStep) -> None:
+    reference = f"quay.io/jetstack/app:v1@sha256:{'cd' * 32}"
+    preparing = replace(preparing, pulled={"app": reference})
+    committing.upstream.add(reference)
+    assert "app" in preparing.check().detail
+    assert applied(preparing).state is State.READY
+    assert committing.image_id("sandbox.dev/app:v1-cdcdcdcdcdcd") == committing.image_id(reference)

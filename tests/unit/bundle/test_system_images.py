@@ -56,8 +56,6 @@ def absent(reference: str) -> bool:
 
 
 PUBLISHED = prepared(OwnImages("upstream", UPSTREAM))
-
-
 WITH_OLDER = (*IN_ENGINE, "node-1.35")
 
 
