@@ -81,10 +81,7 @@ def test_missing_or_wrong_values_have_file_line_key_and_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str, message: str, fix: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    files = {
-        "images": "images:\n- nginx\n- {from: build, context: api, as: a}\n",
-        "image": POD % "nginx:1.27:oops",
-    }
+    files = {"images": "images:\n- nginx\n- {from: build, context: api, as: a}\n", "image": POD % "nginx:1.27:oops"}
     with pytest.raises(BadFile) as caught:
         check(Path(), f"name: shop\n{spec}\n", **files)
     assert message in caught.value.brief and caught.value.fix.startswith(fix)

@@ -18,7 +18,7 @@ from sandbox.images.sources.image_source import EngineAccess
 from sandbox.oci.manifest import OCI_LAYER_GZIP, Compression
 from sandbox.oci.reference import parse_target
 from tests.support.engine_folder import ReadableEngine
-from tests.support.images import FakeEngine, TestImage, digest_of, from_engine, index, layer, write_layout
+from tests.support.images import FakeEngine, TestImage, from_engine, index, layer, write_layout
 from tests.support.registry_simulator import Simulator
 
 BASE, TOP, OTHER = layer(1, 30_000), layer(2, 20_000), layer(3, 700)
@@ -60,13 +60,6 @@ def test_compressed_layers_are_sent_once_and_then_only_changed_ones(registry: Si
     (changed,) = push(entries[:1], registry.url, engine, compression=GZIP)
     assert layers(registry, "app", "1") == [BASE, OTHER]
     assert changed.size == registry.received == len(b"".join(gzipped([OTHER]))) + len(NEXT.config)
-
-
-def test_containerd_store_layers_are_sent_unchanged(registry: Simulator) -> None:
-    image = TestImage(APP.layers, "app", compressed=True)
-    engine = FakeEngine({"app": image}, containerd=True)
-    (result,) = push([from_engine("app:1", "app")], registry.url, engine, compression=GZIP)
-    assert result.digest == digest_of(image.manifest)
 
 
 @pytest.mark.fault(16)

@@ -7,15 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import UsageError
-from sandbox.images.images_yaml import (
-    FromArchive,
-    FromBuild,
-    FromDaemon,
-    FromLayout,
-    FromRegistry,
-    load,
-    schema,
-)
+from sandbox.images.images_yaml import FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry, load, schema
 from sandbox.images.sync_rules import SyncRule
 from sandbox.oci import reference
 from sandbox.oci.reference import Target

@@ -144,12 +144,16 @@ def test_a_lost_blob_is_healed_by_the_next_push(registry: Simulator) -> None:
     assert holds(registry, "app", "dev", APP)
 
 
-@pytest.mark.parametrize("compressed", [True, False])
-def test_an_engine_with_the_containerd_store_gives_its_own_bytes(registry: Simulator, compressed: bool) -> None:
+@pytest.mark.parametrize(
+    ("compressed", "compression"), [(True, Compression.GZIP), (True, Compression.RAW), (False, Compression.RAW)]
+)
+def test_an_engine_with_the_containerd_store_gives_its_own_bytes(
+    registry: Simulator, compressed: bool, compression: Compression
+) -> None:
     app, tool = (TestImage(one.layers, one.label, compressed) for one in (APP, TOOL))
     engine = FakeEngine({"app:dev": app, "tool:1": tool}, containerd=True)
     entries = [from_engine("app:dev"), from_engine("tool:1")]
-    results = push(entries, registry.url, engine)
+    results = push(entries, registry.url, engine, compression=compression)
     assert [result.digest for result in results] == [digest_of(app.manifest), digest_of(tool.manifest)]
     assert holds(registry, "app", "dev", app)
     assert holds(registry, "tool", "1", tool)
@@ -281,6 +285,11 @@ def test_upstream_images_are_copied_by_platform_or_whole_digest(
         assert holds(registry, "app", "1", amd)
         assert registry.content[registry.manifests["app", "all"][1]] == top
         assert registry.received == sum(map(len, (BASE, TOP, arm.config, amd.config)))
+        without_platforms = index(arm.descriptor(), amd.descriptor())
+        upstream.publish_index(without_platforms, (arm, amd), "org/app", "1")
+        (result,) = push(entries[:1], registry.url)
+        assert result.digest == digest_of(without_platforms)
+        upstream.publish_index(top, (arm, amd), "org/app", "1")
         monkeypatch.setattr("sandbox.images.push.host_platform", lambda: "linux/s390x")
         with pytest.raises(PushFailed, match="not exist for linux/s390x"):
             push(entries[:1], registry.url)

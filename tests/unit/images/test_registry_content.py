@@ -1,9 +1,9 @@
-"""The tags of a registry and whose bytes they are; what is deleted, and never what a tag that stays still needs."""
+"""The tags of a registry and whose bytes they are; what is deleted, never what a tag needs, and what `verify` finds."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 
 from sandbox.images import canary_image
 from sandbox.images.images_yaml import Entry, FromLayout
+from sandbox.images.progress import Observer, Result
 from sandbox.images.push import push
 from sandbox.images.registry_content import (
     Garbage,
@@ -22,6 +23,7 @@ from sandbox.images.registry_content import (
     tagged_below,
     unlisted,
 )
+from sandbox.images.verify import VerifyFailed, verify
 from sandbox.oci import digest as digests
 from sandbox.oci.client import Client
 from sandbox.oci.image import host_platform
@@ -47,11 +49,13 @@ from tests.support.images import (
     from_engine,
     index,
     layer,
+    write_index,
     write_layout,
 )
 from tests.support.registry_simulator import Fault, Simulator
 
-APP, TOOL = TestImage((layer(1), layer(2)), "app"), TestImage((layer(1),), "tool")
+BASE, TOP = layer(1), layer(2)
+APP, TOOL = TestImage((BASE, TOP), "app"), TestImage((BASE,), "tool")
 
 
 @pytest.fixture
@@ -66,8 +70,8 @@ def client(registry: Simulator) -> Iterator[Client]:
         yield client
 
 
-def fill(registry: Simulator, *names: tuple[str, str]) -> None:
-    push([from_engine(*pair) for pair in names], registry.url, FakeEngine({"app": APP, "tool": TOOL}))
+def fill(registry: Simulator, *names: tuple[str, str]) -> list[Result]:
+    return push([from_engine(*pair) for pair in names], registry.url, FakeEngine({"app": APP, "tool": TOOL}))
 
 
 def manifests(registry: Simulator, repository: str) -> set[str]:
@@ -202,3 +206,66 @@ def test_canary_is_complete_and_pushed_again_only_when_it_is_gone(registry: Simu
     client.delete_manifest(repository, digest)
     assert canary_image.place(client) == name
     assert client.manifest(repository, digest) == document
+
+
+def pushed(registry: Simulator) -> dict[Target, str]:
+    results = fill(registry, ("app:1", "app"), ("tool:1", "tool"))
+    return {parse_target(one.target): one.digest for one in results}
+
+
+def test_verification_downloads_a_blob_that_two_images_share_only_once(registry: Simulator, client: Client) -> None:
+    digests = pushed(registry)
+    registry.forget()
+    assert verify(digests, client, Observer()) == sum(map(len, (BASE, TOP, APP.config, TOOL.config)))
+    assert registry.count("GET", f"/blobs/{digest_of(BASE)}") == 1
+    assert registry.count("HEAD", f"/blobs/{digest_of(BASE)}") == 1
+
+
+def move_tag(registry: Simulator) -> None:
+    push([from_engine("app:1")], registry.url, FakeEngine({"app:1": TestImage((TOP,))}))
+
+
+@pytest.mark.fault(24)
+@pytest.mark.parametrize(
+    ("harm", "faults"),
+    [
+        (lambda registry: registry.manifests.pop(("app", "1")), ["app:1: the registry has no such tag"]),
+        (move_tag, ["app:1: its tag names sha256:"]),
+        (
+            lambda registry: registry.content.update({digest_of(APP.config): APP.config[:-1] + b"?"}),
+            [f"app:1: {digest_of(APP.config)} (application/vnd.oci.image.config.v1+json)"],
+        ),
+        (
+            lambda registry: registry.content.update({digest_of(TOP): TOP[:-1]}),
+            [f"app:1: {digest_of(TOP)} (application/vnd.oci.image.layer.v1.tar)"],
+        ),
+        (
+            lambda registry: registry.links.remove(("tool", digest_of(BASE))),
+            [f"tool:1: {digest_of(BASE)} (application/vnd.oci.image.layer.v1.tar) is not there"],
+        ),
+        (
+            lambda registry: registry.links.difference_update({(name, digest_of(BASE)) for name in ("app", "tool")}),
+            [f"app:1: {digest_of(BASE)}", f"tool:1: {digest_of(BASE)}"],
+        ),
+    ],
+)
+def test_verify_names_every_fault(
+    registry: Simulator, client: Client, harm: Callable[[Simulator], object], faults: list[str]
+) -> None:
+    """A tag, a link or a blob is lost, a layer cut short → `push-images --verify` names each."""
+    digests = pushed(registry)
+    harm(registry)
+    with pytest.raises(VerifyFailed) as caught:
+        verify(digests, client, Observer())
+    lines = caught.value.details.splitlines()
+    assert all(line.startswith(fault) for line, fault in zip(lines, faults, strict=True))
+
+
+def test_a_platform_that_is_gone_is_named(registry: Simulator, client: Client, tmp_path: Path) -> None:
+    write_index(tmp_path, index(APP.on("linux/amd64"), TOOL.descriptor()), APP, TOOL)
+    target = parse_target("app:1")
+    (result,) = push([FromLayout(target, tmp_path)], registry.url)
+    verify({target: result.digest}, client, Observer())
+    del registry.manifests["app", digest_of(APP.manifest)]
+    with pytest.raises(VerifyFailed, match=f"{digest_of(APP.manifest)} .linux/amd64. is not there"):
+        verify({target: result.digest}, client, Observer())
