@@ -81,7 +81,8 @@ def handshake(leaf: KeyPair, name: str, root_pem: bytes, folder: Path, *, strict
 class TlsServer:
     """Answers every request on a port of `address`, a free one for 0, as the holder of the leaf it presents.
 
-    The response is HTTP with `answer` as its content, or `response` where a test gives all bytes.
+    The response is HTTP with `answer` as its content, or `response` where a test gives all bytes. `asked` has the
+    requests.
     """
 
     def __init__(
@@ -89,7 +90,8 @@ class TlsServer:
     ) -> None:
         self.answer = answer
         self.status = "200 OK"
-        self.response = b""
+        self.response: bytes | None = None
+        self.asked: list[bytes] = []
         self._folder = folder
         self._context = presenting(leaf, folder)
         self._listener = socket.create_server((address, port))
@@ -122,8 +124,8 @@ class TlsServer:
             head = f"HTTP/1.1 {self.status}\r\nContent-Length: {len(self.answer)}\r\nConnection: close\r\n\r\n".encode()
             # A client that refuses the certificate tells so itself.
             with connection, suppress(OSError), self._context.wrap_socket(connection, server_side=True) as secured:
-                secured.recv(4096)
-                secured.sendall(self.response or head + self.answer)
+                self.asked.append(secured.recv(4096))
+                secured.sendall(head + self.answer if self.response is None else self.response)
 
 
 def _serve_once(listener: socket.socket, context: ssl.SSLContext) -> None:

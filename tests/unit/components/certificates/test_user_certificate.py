@@ -13,22 +13,13 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from sandbox.components.certificates import pem
 from sandbox.components.certificates.authority import make_leaf
-from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.user_certificate import Provided
 from sandbox.errors import UsageError
-from tests.support.tls import DOMAIN, NOW, Pki, handshake, make_pki
+from tests.support.tls import DOMAIN, NOW, handshake, make_pki
 
 HOSTS = (DOMAIN, f"*.{DOMAIN}")
-
-
-@pytest.fixture(scope="module")
-def pki() -> Pki:
-    return make_pki()
-
-
-@pytest.fixture(scope="module")
-def leaf(pki: Pki) -> KeyPair:
-    return make_leaf(pki.issuing, HOSTS, now=NOW)
+PKI = make_pki()
+LEAF = make_leaf(PKI.issuing, HOSTS, now=NOW)
 
 
 def files(folder: Path, chain_pem: bytes, key_pem: bytes) -> Provided:
@@ -47,11 +38,11 @@ def refused(provided: Provided, *, domain: str = DOMAIN) -> UsageError:
     return caught.value
 
 
-def test_chain_with_root_is_accepted_and_served_without_it(pki: Pki, leaf: KeyPair, tmp_path: Path) -> None:
-    provided = files(tmp_path, leaf.cert_pem + pki.root.cert_pem, leaf.key_pem)
+def test_chain_with_root_is_accepted_and_served_without_it(tmp_path: Path) -> None:
+    provided = files(tmp_path, LEAF.cert_pem + PKI.root.cert_pem, LEAF.key_pem)
     provided.require(DOMAIN)
-    assert provided.root_pem() == pki.root.cert_pem
-    assert provided.leaf() == leaf
+    assert provided.root_pem() == PKI.root.cert_pem
+    assert provided.leaf() == LEAF
     assert DOMAIN in handshake(provided.leaf(), f"app.{DOMAIN}", provided.root_pem(), tmp_path)
 
 
@@ -67,22 +58,22 @@ def test_a_self_signed_rsa_certificate_is_good(tmp_path: Path) -> None:
 
 
 def test_a_root_that_the_machine_trusts_need_not_be_in_the_file(
-    pki: Pki, leaf: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    provided = files(tmp_path, leaf.cert_pem, leaf.key_pem)
+    provided = files(tmp_path, LEAF.cert_pem, LEAF.key_pem)
     assert "issuer" in refused(provided).details
-    (tmp_path / "store.pem").write_bytes(pki.root.cert_pem)
+    (tmp_path / "store.pem").write_bytes(PKI.root.cert_pem)
     monkeypatch.setenv(ssl.get_default_verify_paths().openssl_cafile_env, str(tmp_path / "store.pem"))
     provided.require(DOMAIN)
     assert provided.root_pem() == b""
 
 
-def test_key_of_another_certificate_or_with_a_passphrase_is_refused(pki: Pki, leaf: KeyPair, tmp_path: Path) -> None:
-    other = make_leaf(pki.issuing, HOSTS, now=NOW)
-    assert "own.key is not the key" in refused(files(tmp_path, leaf.cert_pem, other.key_pem)).brief
-    key = pem.load_key(leaf.key_pem)
+def test_key_of_another_certificate_or_with_a_passphrase_is_refused(tmp_path: Path) -> None:
+    other = make_leaf(PKI.issuing, HOSTS, now=NOW)
+    assert "own.key is not the key" in refused(files(tmp_path, LEAF.cert_pem, other.key_pem)).brief
+    key = pem.load_key(LEAF.key_pem)
     locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
-    error = refused(files(tmp_path, leaf.cert_pem, locked))
+    error = refused(files(tmp_path, LEAF.cert_pem, locked))
     assert "has a passphrase" in error.brief
     assert error.fix.startswith("openssl pkey -in")
 
@@ -106,16 +97,16 @@ def test_hosts_and_dates_are_those_that_clients_accept(
     assert all(host in error.details for host in hosts)
 
 
-def test_non_pem_is_refused_with_a_reason(leaf: KeyPair, tmp_path: Path) -> None:
-    der = pem.load_certificates(leaf.cert_pem)[0].public_bytes(Encoding.DER)
-    assert "inform der" in refused(files(tmp_path, der, leaf.key_pem)).fix
-    for key in (b"junk", leaf.cert_pem):
-        assert "holds no readable private key" in refused(files(tmp_path, leaf.cert_pem, key)).brief
-    damaged = leaf.cert_pem.replace(b"\n", b"\nAA", 1)
-    assert "holds no valid PEM certificate" in refused(files(tmp_path, damaged, leaf.key_pem)).brief
-    error = refused(files(tmp_path, leaf.cert_pem, leaf.key_pem.replace(b"PRIVATE KEY", b"PRIVATE KE", 1)))
-    assert leaf.key_pem.splitlines()[1].decode() not in f"{error.brief}{error.details}{error.fix}"
-    provided = files(tmp_path, leaf.cert_pem, leaf.key_pem)
+def test_non_pem_is_refused_with_a_reason(tmp_path: Path) -> None:
+    der = pem.load_certificates(LEAF.cert_pem)[0].public_bytes(Encoding.DER)
+    assert "inform der" in refused(files(tmp_path, der, LEAF.key_pem)).fix
+    for key in (b"junk", LEAF.cert_pem):
+        assert "holds no readable private key" in refused(files(tmp_path, LEAF.cert_pem, key)).brief
+    damaged = LEAF.cert_pem.replace(b"\n", b"\nAA", 1)
+    assert "holds no valid PEM certificate" in refused(files(tmp_path, damaged, LEAF.key_pem)).brief
+    error = refused(files(tmp_path, LEAF.cert_pem, LEAF.key_pem.replace(b"PRIVATE KEY", b"PRIVATE KE", 1)))
+    assert LEAF.key_pem.splitlines()[1].decode() not in f"{error.brief}{error.details}{error.fix}"
+    provided = files(tmp_path, LEAF.cert_pem, LEAF.key_pem)
     provided.key.unlink()
     assert "own.key cannot be read" in refused(provided).brief
     os.mkfifo(provided.key)  # nothing writes into it

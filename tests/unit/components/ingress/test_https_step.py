@@ -1,4 +1,4 @@
-"""What is served for the domain, against the Secret that should be, over real TLS."""
+"""What is served for the domain, against the Secret that should be, over real TLS, and the probe that asks."""
 
 from __future__ import annotations
 
@@ -63,16 +63,58 @@ def facts(leaf: KeyPair) -> str:
     return str(describe(leaf.cert_pem, now=datetime.now(UTC)))
 
 
+def probe(edge: TlsServer, names: Names, host: str = DOMAIN) -> https_probe.Answer:
+    return https_probe.ask(host, address="127.0.0.1", port=edge.port, root=names.root_certificate)
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_any_status_over_a_trusted_connection_is_an_answer(edge: TlsServer, names: Names, status: int) -> None:
+    edge.status = f"{status} Whatever"
+    answer = probe(edge, names)
+    assert (answer.status, answer.trouble) == (status, "")
+    assert describe(answer.certificate.encode(), now=datetime.now(UTC)).hosts == HOSTS
+    assert edge.asked[0].startswith(f"GET / HTTP/1.1\r\nHost: {DOMAIN}\r\n".encode())
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1\r\n", b"\xff\xfe\r\n", "HTTP/1.1 ² OK\r\n".encode()]
+)
+def test_non_http_answer_is_reported(edge: TlsServer, names: Names, content: bytes) -> None:
+    edge.response = content
+    answer = probe(edge, names)
+    assert answer.status is None and answer.trouble.startswith("answered")
+
+
+def test_certificate_of_another_host_or_ca_is_not_trusted(edge: TlsServer, names: Names) -> None:
+    answer = probe(edge, names, "other.test")
+    assert answer.status is None and "other.test" in answer.trouble
+    names.root_certificate.write_bytes(make_pki(DOMAIN).root.cert_pem)
+    answer = probe(edge, names)
+    assert answer.status is None and "certificate verify failed" in answer.trouble
+    assert edge.asked == []
+
+
+def test_missing_root_and_too_long_label_are_reported(edge: TlsServer, names: Names) -> None:
+    """Kubernetes accepts a label of 64 characters in the host of an Ingress, TLS does not."""
+    assert "label" in probe(edge, names, f"{'a' * 64}.{DOMAIN}").trouble
+    names.root_certificate.unlink()
+    missing = probe(edge, names)
+    assert missing.status is None and "No such file" in missing.trouble
+
+
 def put_ingress(server: ApiServer, *paths: dict[str, Any]) -> None:
     rule = {"host": f"app.{DOMAIN}", "http": {"paths": paths}}
     live = {"metadata": {"name": "app", "namespace": "web"}, "spec": {"rules": [rule]}}
     server.objects["/apis/networking.k8s.io/v1/namespaces/web/ingresses/app"] = live
 
 
-def test_the_present_certificate_on_every_port_is_ready(step: HttpsStep, secrets: SecretsStep) -> None:
-    status = step.check()
-    assert (status.state, status.detail) == (State.READY, f"0 hosts answer, the domain with {facts(leaf(secrets))}")
-    assert "(89 days left)" in status.detail
+def test_present_certificate_or_that_of_an_ingress_for_the_domain_is_ready(
+    step: HttpsStep, secrets: SecretsStep, edge: TlsServer
+) -> None:
+    assert step.check() == Status(State.READY, f"0 hosts answer, the domain with {facts(leaf(secrets))}")
+    assert "(89 days left)" in step.check().detail
+    edge.present(leaf(secrets, "shop.own"))
+    assert step.check().state is State.READY
 
 
 def test_port_with_an_old_expired_or_unknown_certificate_is_named_with_both(
@@ -112,13 +154,6 @@ def test_apply_waits_until_the_new_certificate_is_served(
 
     monkeypatch.setattr(https_probe, "ask", present_after)
     assert applied(step).state is State.READY
-
-
-def test_ingress_for_the_domain_may_have_its_own_certificate(
-    step: HttpsStep, secrets: SecretsStep, edge: TlsServer
-) -> None:
-    edge.present(leaf(secrets, "shop.own"))
-    assert step.check().state is State.READY
 
 
 def test_missing_server_and_missing_secret_are_reported(step: HttpsStep, server: ApiServer) -> None:

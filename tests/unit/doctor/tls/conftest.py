@@ -34,7 +34,7 @@ def trace(context: DoctorContext) -> RequestTrace:
 def serve(trace: RequestTrace, tmp_path: Path) -> Serve:
     """A TLS server where the edge would be, for the length of a block."""
 
-    def make(leaf: KeyPair, response: bytes = b"") -> TlsServer:
+    def make(leaf: KeyPair, response: bytes | None = None) -> TlsServer:
         server = TlsServer(leaf, tmp_path, port=trace.port)
         server.response = response
         return server
