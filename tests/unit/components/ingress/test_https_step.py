@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,25 @@ def test_404_of_traefik_without_routes_is_no_answer_but_that_of_an_application_i
 
     monkeypatch.setattr(https_probe, "ask", answered)
     assert step.check().state is State.READY
+
+
+def test_apply_waits_until_every_node_that_the_edge_asks_in_turn_has_its_routes(
+    step: HttpsStep, server: ApiServer, edge: TlsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_ingress(server)
+    ask, requests = https_probe.ask, count()
+
+    def in_turn(name: str, **given: Any) -> https_probe.Answer:
+        number = next(requests)
+        edge.status, edge.answer = "200 OK", b"hello\n"
+        if number < 20 and number % 2:
+            edge.status, edge.answer = "404 Not Found", b"404 page not found\n"
+        return ask(name, **given)
+
+    monkeypatch.setattr(https_probe, "ask", in_turn)
+    monkeypatch.setattr(https_step, "WIDTH", 1)
+    step.apply(NoWork())
+    assert next(requests) >= 20
 
 
 def test_host_without_a_service_is_explained_in_the_end(
