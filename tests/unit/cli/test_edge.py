@@ -1,13 +1,15 @@
-"""`sandbox edge`: what people see of the edge, and the hosts that they add by hand."""
+"""`sandbox edge` and `sandbox hosts`: the edge, hosts that are added by hand, and their names in a hosts file."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,7 +17,8 @@ import pytest
 
 from sandbox.app import context
 from sandbox.app.edge.ports import PortTaken
-from sandbox.app.views import overview
+from sandbox.app.views import overview, resolvable_names
+from sandbox.app.views.overview import AnsweredHosts
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.cli.edge import edge
 from sandbox.components.certificates.keystore import Keystore
@@ -24,15 +27,17 @@ from sandbox.components.edge.route import Forward, Port, Route
 from sandbox.components.edge.step import EdgeStep, PortsStep
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import ContainerSpec, Engine
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.names import EDGE, EDGE_LEAF, Home
 from sandbox.plan import saved_spec
 from sandbox.step import State
+from sandbox.system import hosts_file
 from tests.support import in_process
 from tests.support.api_server import ApiServer, kubeconfig
 from tests.support.edge import edge_file, edge_step, routed
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork, applied
 from tests.support.ports import free_port
+from tests.unit.cli import test_main
 
 DOMAIN = "demo.test"
 APP = f"app.{DOMAIN}"
@@ -277,3 +282,55 @@ def test_edge_of_a_forwarded_cluster_is_shown(place: Home, monkeypatch: pytest.M
         with pytest.raises(UsageError, match="'demo' is reached by kubectl port-forward") as caught:
             run(*words.split())
         assert fix in caught.value.fix
+
+
+BEFORE = b"127.0.0.1 localhost\n# gr\xfc\xdf\r\n"  # not UTF-8, and an end of line as on Windows
+LINES = "127.0.0.1 app.demo.sandbox.localhost  # sandbox: demo\n127.0.0.1 shop.example  # sandbox: demo\n"
+LINE, *_ = LINES.splitlines()
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The hosts file of a machine whose user may write it, with the sandbox `demo` up."""
+    context.home().sandbox("demo").folder.mkdir(parents=True)
+    file = tmp_path / "hosts"
+    file.write_bytes(BEFORE)
+    monkeypatch.setattr(hosts_file, "HOSTS", file)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    found = AnsweredHosts(("app.demo.sandbox.localhost", "shop.example"), "127.0.0.1", others=("shop.example",))
+    monkeypatch.setattr(overview, "answered_hosts", lambda name: found)
+    return file
+
+
+def test_names_are_added_and_removed(hosts: Path, tmp_path: Path) -> None:
+    ran = test_main.run("hosts", "install", "-n", "demo", cwd=tmp_path)
+    assert ran.code == 2 and "error[consent]" in ran.stderr
+    ran = test_main.run("hosts", "install", "-n", "demo", "--dry-run", cwd=tmp_path)
+    assert ran.code == 0 and f"+ {LINE}" in ran.stdout and "$ cp FILE" in ran.stdout
+    assert "note: not of the sandbox's domain" in ran.stdout and ran.stdout.count("shop.example") == 2
+    assert hosts.read_bytes() == BEFORE
+    ran = test_main.run("hosts", "install", "-n", "demo", "--yes", cwd=tmp_path)
+    assert (ran.code, hosts.read_bytes()) == (0, BEFORE + LINES.encode())
+    assert f"+ {LINE}" in ran.stderr and "no wildcards" in ran.stderr
+    assert "nothing to change" in test_main.run("hosts", "install", "-n", "demo", "--yes", cwd=tmp_path).stderr
+    ran = test_main.run("hosts", "uninstall", "--yes", cwd=tmp_path)
+    assert (ran.code, hosts.read_bytes()) == (0, BEFORE)
+    assert f"- {LINE}" in ran.stderr
+
+
+def test_file_is_left_alone_without_sandbox_or_sudo_or_after_another_change(
+    hosts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Engine, "connect", staticmethod(FakeEngine))
+    with pytest.raises(SandboxError, match="there is no sandbox 'nosuch'"):
+        resolvable_names.install("nosuch")
+    planned = resolvable_names.install("demo")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("PATH", str(hosts.parent))
+    with pytest.raises(MissingTool) as caught:
+        resolvable_names.perform(planned, at_terminal=False)
+    assert caught.value.fix == f"change {hosts} as shown above, as root" and hosts.read_bytes() == BEFORE
+    hosts.write_text("127.0.0.1 other\n")
+    with pytest.raises(SandboxError, match="changed meanwhile"):
+        resolvable_names.perform(planned, at_terminal=False)
+    assert hosts.read_text() == "127.0.0.1 other\n"

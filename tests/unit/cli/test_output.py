@@ -1,28 +1,40 @@
-"""Progress and plans, for people and for programs, and who is asked before something is rebuilt."""
+"""Progress, plans and what `dev` prints, for people and for programs, and who is asked before changes."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
+from sandbox.app.agreement import Agreement, agree_on_tenancy
+from sandbox.app.dev.dev_report import Container, Crash, DevReport
+from sandbox.app.dev.loop import DevLoop
 from sandbox.app.views.overview import Network, SandboxStatus, StepState
 from sandbox.cli import output, prompts, push_images, sandboxes, up
+from sandbox.cli.dev import DevOutput, dev
 from sandbox.cli.live_output import Live
 from sandbox.cli.options import Call
 from sandbox.cli.output import JsonLines, Plain
 from sandbox.cli.push_images import PushDisplay
+from sandbox.components.cluster.existing.steps import TenancyStep
 from sandbox.components.network.step import NetworkStep
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.images.progress import Action, Result
-from sandbox.names import Home
+from sandbox.names import Home, Names
 from sandbox.plan.lifecycle import survey
 from sandbox.report import Reporter
 from sandbox.step import State, Status
-from tests.support.fakes import FakeEngine, FakeStep
+from tests.support import in_process
+from tests.support.api_server import ApiServer, kubeconfig, serving
+from tests.support.fakes import FakeEngine, FakeStep, NoWork
 
 
 def tell(reporter: Reporter) -> None:
@@ -174,3 +186,165 @@ def test_at_a_terminal_the_user_is_asked(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     assert (agreed(), agreed()) == ({"cluster"}, set())
     assert "its data" in asked[0]
+
+
+PLACE = Container("shop", "web-1", "web")
+CRASH = Crash(PLACE, 3, "OOMKilled", "first\nlast", "kubectl rollout undo")
+
+
+def tell_dev(report: DevReport) -> None:
+    report.watching([Path.cwd() / "app", Path("/else")])
+    report.changed([Path.cwd() / "app/a.py"])
+    report.progress("build", "Step 1/2")
+    report.phase("build", "web:dev", 0.4, "")
+    report.ready(1.234)
+    report.copied(0.2)
+    report.log(PLACE, "hello")
+    report.failed(SandboxError("building failed", details="RUN false"))
+    report.crashed(CRASH)
+
+
+def test_each_phase_and_each_line_of_a_pod_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_dev(DevOutput("plain"))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "watching /else, app; Ctrl-C leaves, and all stays up",
+        "─ app/a.py",
+        "✓ build web:dev                               0.40 s",
+        "  ready                                       1.23 s  after the change was seen",
+        "  copied                                      0.20 s  after the change was seen; a program that does not "
+        "reload by itself needs `restart: true`",
+        "web-1 | hello",
+        "error[failed]: building failed",
+        "  RUN false",
+        "✗ web-1 web ended with status 3 (OOMKilled); its last lines:",
+        "  first",
+        "  last",
+        "  take this roll-out back: kubectl rollout undo",
+    ]
+    tell_dev(DevOutput("quiet"))
+    assert capsys.readouterr().err.splitlines() == lines[6:]
+
+
+def test_programs_read_one_json_object_an_event(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_dev(DevOutput("json"))
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    names = ["watching", "changed", "progress", "phase", "ready", "copied", "log", "failed", "crashed"]
+    assert [one["event"] for one in events] == names
+    phase, log, failed, crashed = events[3], *events[6:]
+    assert (phase["phase"], phase["what"], phase["seconds"]) == ("build", "web:dev", 0.4)
+    assert (log["pod"], log["container"], log["line"]) == ("web-1", "web", "hello")
+    assert (failed["id"], failed["details"]) == ("failed", "RUN false")
+    assert (crashed["status"], crashed["lines"]) == (3, "first\nlast")
+
+
+@pytest.mark.usefixtures("quiet")
+def test_spec_from_a_pipe_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dev -f <(…)`: the second time a pipe is empty, which is the spec of another sandbox."""
+    monkeypatch.setattr(DevLoop, "run", lambda *_: pytest.fail("it began"))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SandboxError, match="is not a regular file"):
+        in_process.run(dev, "-f", tmp_path / "pipe")
+
+
+@pytest.mark.usefixtures("quiet")
+def test_spec_that_goes_away_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sandbox.yaml is moved away during `dev` → an error, and no `up` of the default sandbox."""
+    loops: list[DevLoop] = []
+    monkeypatch.setattr(DevLoop, "run", lambda loop, _: loops.append(loop))
+    (tmp_path / "sandbox.yaml").write_text("name: demo\n")
+    in_process.run(dev)
+    assert loops[0].choose().name == "demo"
+    (tmp_path / "sandbox.yaml").unlink()
+    with pytest.raises(SandboxError, match=r"sandbox\.yaml"):
+        loops[0].choose()
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def step(names: Names, server: ApiServer) -> TenancyStep:
+    kubeconfig(names.home.kubeconfig, server.server_port, context="team")
+    return TenancyStep(
+        names=names, paths=(names.home.kubeconfig,), context="team", namespace="mine", owner="ann@laptop"
+    )
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, step: TenancyStep, typed: str) -> tuple[BaseException | None, str]:
+    """Ask at a terminal; what came of it, and what was shown."""
+    monkeypatch.setattr(output, "has_terminal", lambda: True)
+
+    @click.command()
+    def command() -> None:
+        agree_on_tenancy([FakeStep("other", set()), step], prompts.Asking())
+
+    ran = CliRunner().invoke(command, input=typed)
+    return ran.exception, ran.stderr
+
+
+def changed(server: ApiServer) -> set[str]:
+    return {method for method, *_ in server.asked} - {"GET"}
+
+
+def test_objects_to_create_are_shown_and_confirmed(
+    monkeypatch: pytest.MonkeyPatch, step: TenancyStep, server: ApiServer
+) -> None:
+    for typed in ("n\n", "\n", "y\n"):
+        trouble, said = answer(monkeypatch, step, typed)
+        assert getattr(trouble, "id", None) == (None if typed == "y\n" else "declined")
+        assert f"team (http://127.0.0.1:{server.server_port})" in said
+        assert "mine: nothing of this sandbox is there yet" in said
+        assert "dev.sandbox.name=demo" in said and "sandbox down" in said
+        assert changed(server) == set() and (typed == "y\n" or not step.names.folder.exists())
+
+
+def test_prompt_appears_once_and_again_for_another_creator(
+    monkeypatch: pytest.MonkeyPatch, step: TenancyStep, server: ApiServer
+) -> None:
+    step.apply(NoWork())
+    before = set(server.objects)
+    assert answer(monkeypatch, step, "") == (None, "")
+    trouble, said = answer(monkeypatch, replace(step, owner="bob@desk"), "n\n")
+    assert isinstance(trouble, SandboxError) and "was made by ann@laptop" in said
+    assert set(server.objects) == before
+
+
+@pytest.mark.security(17)
+def test_without_a_terminal_options_give_consent_beforehand(step: TenancyStep, server: ApiServer) -> None:
+    """`up --yes` where a colleague has that name and namespace → refused with their name; --take-over says it."""
+    for agreement in (prompts.Asking(), Agreement()):
+        with pytest.raises(UsageError, match="'demo' would be created in an existing cluster") as caught:
+            agree_on_tenancy([step], agreement)
+        assert (caught.value.id, "--yes" in caught.value.fix) == ("consent", True)
+        assert "mine" in caught.value.details
+        assert not step.names.folder.exists() and changed(server) == set()
+    agree_on_tenancy([step], prompts.Asking(yes=True))
+    step.apply(NoWork())
+    before = dict(server.objects)
+    theirs = replace(step, owner="bob@desk")
+    for agreement in (prompts.Asking(yes=True), Agreement()):
+        with pytest.raises(UsageError, match="was made by ann@laptop") as caught:
+            agree_on_tenancy([theirs], agreement)
+        assert caught.value.id == "not-ours" and "--take-over" in caught.value.fix
+    assert server.objects == before
+    step.connect()
+    agree_on_tenancy([theirs], prompts.Asking(take_over=True))
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "Dockerfile", "skaffold.yaml", "Tiltfile"])
+def test_project_without_a_spec_is_pointed_to_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Else `up` makes an empty cluster, and it is not said why."""
+    monkeypatch.chdir(tmp_path)
+    said: list[str] = []
+    prompts.note_project(said.append)
+    assert said == []
+    (tmp_path / name).touch()
+    prompts.note_project(said.append)
+    assert said == [f"there is no sandbox.yaml here, so nothing of {name} runs; `sandbox init` writes one"]
+    (tmp_path / "sandbox.yaml").touch()
+    prompts.note_project(said.append)
+    assert len(said) == 1

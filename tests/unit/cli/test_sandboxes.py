@@ -1,4 +1,4 @@
-"""What `status`, `stop`, `pause`, `down` and `snapshot list` say, `up` at its end, and what existing clusters lack."""
+"""What `status`, `stop`, `down`, `addons` and `snapshot list` say, `up` at its end, and what existing clusters lack."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ import pytest
 
 from sandbox.app import context
 from sandbox.app.core import Sandbox
+from sandbox.app.running import addon_changes
+from sandbox.app.running.addon_changes import Row
 from sandbox.app.views import overview
 from sandbox.app.views.overview import Network, SandboxStatus, StepState
 from sandbox.cli import up
+from sandbox.cli.addons import addons
 from sandbox.cli.app import sandbox
 from sandbox.cli.options import Call
 from sandbox.config.schema import ResolvedSpec
@@ -23,6 +26,8 @@ from sandbox.snapshot.snapshot_store import MANIFEST, Store
 from tests.support import in_process, published_json
 from tests.unit.cli.test_main import run
 from tests.unit.snapshot.test_snapshot_store import keep
+
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.mark.parametrize(("spec", "exists"), [("absent", False), ("ready", True)])
@@ -34,7 +39,6 @@ def test_certificates_alone_are_no_sandbox(spec: str, exists: bool) -> None:
     assert SandboxStatus("demo", steps, network, ()).exists is exists
 
 
-@pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize(("command", "last"), [("stop", "start it again with"), ("pause", "it wakes when it is used")])
 def test_last_line_has_the_form_of_progress_unless_the_sandbox_is_unknown(
     command: str, last: str, monkeypatch: pytest.MonkeyPatch
@@ -49,7 +53,6 @@ def test_last_line_has_the_form_of_progress_unless_the_sandbox_is_unknown(
     assert refused.value.id == "no-sandbox" and refused.value.fix.startswith("list all")
 
 
-@pytest.mark.usefixtures("quiet")
 def test_down_of_a_name_that_no_sandbox_has_points_to_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sandbox, "down", lambda *_, **__: False)
     said = in_process.run(sandbox, "down", "nosuch").stderr
@@ -125,3 +128,54 @@ def test_existing_cluster_is_refused_before_any_prompt(tmp_path: Path, command: 
     found = run(*command.split(), cwd=tmp_path)
     assert found.code == 2, found.stderr
     assert "has an existing cluster" in found.stderr and "docs/existing.md" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("addon", "said"),
+    [
+        ("metrics", "there is no addon 'metrics'"),
+        ("gateway-api", "a part of the sandbox"),
+        ("./mine", "mine/addon.yaml: no such file"),
+        ("Not A Name", "must be the name of an addon"),
+    ],
+)
+def test_unknown_addon_is_refused_without_an_engine(addon: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        in_process.run(addons, "enable", addon)
+
+
+@pytest.mark.parametrize("addon", ["ingress", "kong"])
+def test_minikube_s_ingresses_are_for_the_spec_to_ask_for(tmp_path: Path, addon: str) -> None:
+    (tmp_path / "sandbox.yaml").write_text(
+        "{cluster: {provider: minikube}, ingress: {controller: traefik}, images: {source: upstream}}\n"
+    )
+    with pytest.raises(UsageError, match=f"the addon '{addon}' takes the node's ports") as caught:
+        in_process.run(addons, "enable", addon)
+    assert f"addons: [{addon}] and ingress: {{controller: none}}" in caught.value.fix
+
+
+def test_addons_are_listed_by_topic_with_size_and_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "https://grafana.demo.test"
+    rows = [
+        Row("grafana", "ready", "command", "grafana", "pages", "", "observability", "1.0.0", 94_400_000, url),
+        Row("redis", "off", None, "redis", "a store", "", "data", "1.0.0", untested=True),
+        Row("mine", "drifted", "spec", "/x/mine", "mine", "Job a is gone"),
+    ]
+    monkeypatch.setattr(addon_changes, "listed", lambda _: rows)
+    printed = in_process.run(addons, "list").output
+    assert printed.splitlines() == [
+        "data:",
+        "  redis    off                     ?  a store (untested)",
+        "observability:",
+        "  grafana  ready (command)     94 MB  pages",
+        f"           {url}",
+        "yours:",
+        "  mine     drifted (spec)             mine",
+        "           Job a is gone",
+    ]
+
+
+def test_enable_prints_the_url_and_how_to_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["https://grafana.demo.test", "user admin, password: kubectl …"]
+    monkeypatch.setattr(addon_changes, "enable", lambda *_: addon_changes.Enabled(lines[0], tuple(lines[1:])))
+    assert in_process.run(addons, "enable", "grafana").output.splitlines() == lines
