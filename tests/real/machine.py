@@ -21,7 +21,7 @@ from sandbox.bundle.store import Store
 from sandbox.engine import Engine
 from sandbox.errors import MissingTool
 from sandbox.kube.api import Cluster, ClusterError
-from sandbox.names import LABEL, OWNER
+from sandbox.names import EDGE, LABEL, OWNER
 from sandbox.system import host_network
 from tests.support import published_json
 
@@ -217,6 +217,8 @@ def ours(where: Engine) -> dict[str, frozenset[str]]:
             in_use.update(mounted.split(","))
         else:
             containers.add(name)
+            if name == EDGE:  # which other sandboxes may need, and which is made again with another volume
+                in_use.update(mounted.split(","))
     volumes = {name for name, owner in _listed("volume", "ls", columns="{{.Name}}") if not theirs(name, owner)}
     return {
         "containers": frozenset(containers),
