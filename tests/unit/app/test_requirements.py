@@ -42,7 +42,6 @@ from tests.support.project_folder import write
 
 IMAGE = "example.com/busybox:1"
 BUNDLE = OwnImages("bundle", {})
-KUBERNETES = BUNDLE.kubernetes
 LOCAL = "127.0.0.1"
 NOWHERE = Path("/nowhere")
 EVERYWHERE = "0.0.0.0"  # noqa: S104

@@ -31,6 +31,9 @@ def test_every_kind_of_element_is_read(tmp_path: Path) -> None:
         "- {from: build, context: ./app, as: app:built, sync: [{paths: {src: /src}, run: [touch, /x]}]}",
         "- {from: archive, path: /abs/two.tar, image: two:b}",
         "- {image: app:2, platforms: [linux/amd64, linux/arm/v7, linux/amd64]}",
+        "- docker.io/library/nginx",
+        f"- ghcr.io/org/app:1@sha256:{HEX}",
+        f"- ghcr.io/org/app@sha256:{HEX}",
     )
     assert load(path) == (
         FromRegistry(Target("busybox", "1.37"), reference.parse("busybox:1.37")),
@@ -40,22 +43,10 @@ def test_every_kind_of_element_is_read(tmp_path: Path) -> None:
         FromBuild(Target("app", "built"), tmp_path / "app"),
         FromArchive(Target("two", "b"), Path("/abs/two.tar"), "two:b"),
         FromRegistry(Target("app", "2"), reference.parse("app:2"), ("linux/amd64", "linux/arm/v7")),
+        FromRegistry(Target("nginx", "latest"), reference.parse("nginx:latest")),
+        FromRegistry(Target("org/app", "1"), reference.parse(f"ghcr.io/org/app:1@sha256:{HEX}")),
+        FromRegistry(Target("org/app", None, f"sha256:{HEX}"), reference.parse(f"ghcr.io/org/app@sha256:{HEX}")),
     )
-
-
-@pytest.mark.parametrize(
-    ("image", "target"),
-    [
-        ("busybox", Target("busybox", "latest")),
-        ("docker.io/library/busybox:1", Target("busybox", "1")),
-        ("ghcr.io/org/app:1", Target("org/app", "1")),
-        (f"ghcr.io/org/app:1@sha256:{HEX}", Target("org/app", "1")),
-        (f"ghcr.io/org/app@sha256:{HEX}", Target("org/app", None, f"sha256:{HEX}")),
-    ],
-)
-def test_image_keeps_path_and_tag_unless_as_is_given(tmp_path: Path, image: str, target: Target) -> None:
-    (entry,) = load(write(tmp_path, f"- {image}"))
-    assert entry.target == target
 
 
 @pytest.mark.fault(42)

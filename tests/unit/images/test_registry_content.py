@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -26,19 +25,7 @@ from sandbox.images.registry_content import (
 from sandbox.images.verify import VerifyFailed, verify
 from sandbox.oci import digest as digests
 from sandbox.oci.client import Client
-from sandbox.oci.image import host_platform
-from sandbox.oci.manifest import (
-    OCI_CONFIG,
-    OCI_INDEX,
-    OCI_LAYER,
-    Descriptor,
-    Document,
-    Manifest,
-    canonical,
-    diff_ids,
-    image_manifest,
-    parse,
-)
+from sandbox.oci.manifest import OCI_CONFIG, OCI_INDEX, OCI_LAYER, Descriptor, Document, canonical, image_manifest
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.oci.reference import Target, parse_target
 from tests.support.images import (
@@ -190,22 +177,14 @@ def test_images_named_by_digest_are_tagged_during_collection(registry: Simulator
     assert registry.tags == set()
 
 
-def test_canary_is_complete_and_pushed_again_only_when_it_is_gone(registry: Simulator, client: Client) -> None:
+def test_canary_is_pushed_again_only_when_it_is_gone(registry: Simulator, client: Client) -> None:
     name = canary_image.place(client)
     repository, _, digest = name.partition("@")
-    document = client.manifest(repository, digest)
-    assert document == canary_image.document()
-    image = parse(document)
-    assert isinstance(image, Manifest)
-    config, (layer,) = registry.content[image.config.digest], image.layers
-    assert diff_ids(config) == (layer.digest,)
-    content = json.loads(config)
-    assert f"{content['os']}/{content['architecture']}" == host_platform()
     assert canary_image.place(client) == name
     assert (client.tags(repository), registry.count("POST")) == ((), 2)
     client.delete_manifest(repository, digest)
     assert canary_image.place(client) == name
-    assert client.manifest(repository, digest) == document
+    assert client.manifest(repository, digest) == canary_image.document()
 
 
 def pushed(registry: Simulator) -> dict[Target, str]:

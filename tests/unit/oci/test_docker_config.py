@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sandbox.oci.credential import Credential, CredentialsUnusable
-from sandbox.oci.docker_config import HUB_KEY, DockerConfig, canonical
+from sandbox.oci.docker_config import HUB_KEY, DockerConfig
 from tests.support.programs import make_program
 
 CANARY = "c4nary-s3cret"
@@ -32,37 +32,26 @@ def test_accounts_are_read_in_every_form_docker_has_written(tmp_path: Path) -> N
     keychain = config(
         tmp_path,
         auths={
-            "ghcr.io": {"auth": encoded("me:pass:with:colons")},
+            "https://ghcr.io/v1/": {"auth": encoded("me:pass:with:colons")},
             "https://url.example/v2/": {"auth": encoded(f"you:{CANARY}")},
             "localhost:5001": {"auth": encoded("a:b")},
+            "http://10.0.0.1:5000": {"auth": encoded("b:c")},
+            "[::1]:5001": {"auth": encoded("c:d")},
+            HUB_KEY: {"auth": encoded("d:e")},
             "token.example": {"auth": encoded("00000000-0000-0000-0000-000000000000:"), "identitytoken": CANARY},
             "empty.example": {},
         },
     )
-    assert keychain.find("ghcr.io:443") == Credential("me", "pass:with:colons")
+    assert keychain.find("Ghcr.io:443") == Credential("me", "pass:with:colons")
     assert keychain.find("url.example") == Credential("you", CANARY)
     assert keychain.find("localhost:5001") == Credential("a", "b")
+    assert keychain.find("10.0.0.1:5000") == Credential("b", "c")
+    assert keychain.find("[::1]:5001") == Credential("c", "d")
+    assert keychain.find("index.docker.io") == keychain.find("registry-1.docker.io:443") == Credential("d", "e")
     assert keychain.find("token.example") == Credential(identity=CANARY)
     assert keychain.find("empty.example") is None
     assert keychain.find("unknown.example") is None
     assert keychain.find("localhost:5002") is None
-
-
-@pytest.mark.parametrize(
-    ("key", "host"),
-    [
-        ("http://10.0.0.1:5000", "10.0.0.1:5000"),
-        ("https://Ghcr.io/v1/", "ghcr.io"),
-        ("ghcr.io:443", "ghcr.io"),
-        ("[::1]:5001", "[::1]:5001"),
-        ("[::1]", "[::1]"),
-        (HUB_KEY, "docker.io"),
-        ("index.docker.io", "docker.io"),
-        ("registry-1.docker.io:443", "docker.io"),
-    ],
-)
-def test_keys_are_reduced_to_the_host(key: str, host: str) -> None:
-    assert canonical(key) == host
 
 
 @pytest.mark.parametrize(

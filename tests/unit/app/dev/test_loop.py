@@ -19,10 +19,7 @@ from sandbox.app.dev.loop import DevLoop, project_of
 from sandbox.app.dev.rounds import Rounds
 from sandbox.config.resolve import load
 from sandbox.errors import SandboxError
-from sandbox.images.images_yaml import FromBuild
-from sandbox.oci.reference import parse_target
 
-WEB = FromBuild(parse_target("web:dev"), Path("/p/web"))
 BROKEN = SandboxError("1 of 1 images not pushed")
 
 

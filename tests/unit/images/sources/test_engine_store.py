@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,7 @@ from sandbox.images.sources.tar_split import TarSplit
 from sandbox.oci.manifest import Compression
 from tests.support import harm_to_files
 from tests.support.engine_folder import ContainerdEngine, ReadableEngine, files, notes
-from tests.support.images import FakeEngine, TestImage, digest_of, from_engine, layer, tar
+from tests.support.images import TestImage, digest_of, from_engine, layer, tar
 from tests.support.registry_simulator import Simulator
 
 BASE, OWN = layer(1, 30_000), layer(2, 20_000)
@@ -92,17 +91,6 @@ def test_harm_to_the_engines_records_means_a_save(
     push([from_engine("app:1")], registry.url, engine)
     assert len(engine.saves) == 1
     assert held(registry) >= {digest_of(data) for data in (*IMAGE.layers, IMAGE.config)}
-
-
-@pytest.mark.parametrize("driver", [None, {"Name": "overlay2", "Data": None}, {"Name": "btrfs", "Data": {}}])
-def test_an_engine_of_another_kind_is_not_read(registry: Simulator, driver: object) -> None:
-    class Other(FakeEngine):
-        def inspect_image(self, name: str) -> Mapping[str, Any] | None:
-            return {**(super().inspect_image(name) or {}), "GraphDriver": driver}
-
-    engine = Other({"app:1": IMAGE})
-    push([from_engine("app:1")], registry.url, engine)
-    assert len(engine.saves) == 1
 
 
 def fails_whole(registry: Simulator, engine: ReadableEngine | ContainerdEngine) -> None:
