@@ -57,7 +57,7 @@ def client(registry: Simulator) -> Iterator[Client]:
         yield client
 
 
-def fill(registry: Simulator, *names: tuple[str, str]) -> list[Result]:
+def fill(registry: Simulator, *names: tuple[str, str]) -> tuple[Result, ...]:
     return push([from_engine(*pair) for pair in names], registry.url, FakeEngine({"app": APP, "tool": TOOL}))
 
 
