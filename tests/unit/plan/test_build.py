@@ -134,6 +134,13 @@ def test_final_https_check_waits_for_user_manifests(place: Home, images: Path, o
     assert {"apply", "edge"} <= set(steps["https"].requires)
 
 
+def test_credentials_are_delivered_before_user_manifests(place: Home, objects: Path) -> None:
+    spec = Spec.model_validate({"credentials": [{"kind": "gcr"}]})
+    steps = build(spec.model_copy(update={"apply": (objects,)}), place)
+    assert needed(steps["credentials"], steps) == ("cluster", "accounts")
+    assert "credentials" in needed(steps["apply"], steps)
+
+
 def test_names_ports_and_certificates_derive_from_the_spec(place: Home, images: Path, objects: Path) -> None:
     spec = Spec.model_validate(
         {

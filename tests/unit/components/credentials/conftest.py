@@ -29,6 +29,7 @@ from tests.support.memory_nodes import Nodes
 from tests.support.token_services import CANARY, Services, serving
 
 DIRECTORY = "login.example.test"
+Write = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +79,7 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servic
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Callable[[Any], Path]:
+def write(tmp_path: Path) -> Write:
     """Writes a file of JSON, or of text."""
 
     def write(content: Any, name: str = "key.json") -> Path:

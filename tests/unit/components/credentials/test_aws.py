@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,8 @@ from sandbox.config.schema.credentials_schema import Ecr
 from sandbox.oci.credential import Credential
 from tests.support.programs import make_program
 from tests.support.token_services import CANARY, ECR_PASSWORD, REGION, ROLE, Services
-from tests.unit.components.credentials.conftest import refusal
+from tests.unit.components.credentials.conftest import Write, refusal
 
-Write = Callable[..., Path]
 HOST = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 JSON = {"AccessKeyId": "AKIDHOME", "SecretAccessKey": f"{CANARY}-aws-secret"}
 KEYS = f"aws_access_key_id = AKIDHOME\naws_secret_access_key = {CANARY}-aws-secret\n"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,9 +16,8 @@ from sandbox.oci.credential import Credential
 from sandbox.oci.transport import LARGEST
 from tests.support.programs import make_program
 from tests.support.token_services import ACR_TOKEN, Services, jwt
-from tests.unit.components.credentials.conftest import refusal
+from tests.unit.components.credentials.conftest import Write, refusal
 
-Write = Callable[[Any], Path]
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,8 @@ from sandbox.system import daemon
 from tests.support import in_process
 from tests.support.api_server import ApiServer
 from tests.support.token_services import CANARY, Services
-from tests.unit.components.credentials.conftest import docker_config, refusal
+from tests.unit.components.credentials.conftest import Write, docker_config, refusal
 
-Write = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("node")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,7 @@ from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Gcr
 from sandbox.oci.credential import Credential
 from tests.support.token_services import GOOGLE_TOKEN, Services
-from tests.unit.components.credentials.conftest import refusal
-
-Write = Callable[[Any], Path]
+from tests.unit.components.credentials.conftest import Write, refusal
 
 
 def ask(file: Path | None = None, **fields: Any) -> Login:

@@ -1,4 +1,4 @@
-"""Which account a pull on this machine is made with, and which service is asked for it."""
+"""What a spec says about accounts, which account a pull on this machine is made with, and which service is asked."""
 
 from __future__ import annotations
 
@@ -14,13 +14,59 @@ import pytest
 
 from sandbox.components.credentials.registry_accounts import keychain, may_know, mint, shared_keychain
 from sandbox.components.credentials.registry_login import Login
+from sandbox.config import loader
+from sandbox.config.resolve import load
+from sandbox.config.schema import Spec
 from sandbox.config.schema.credentials_schema import Acr, Credentials, Docker, Ecr, Gcr
+from sandbox.errors import UsageError
 from sandbox.oci.credential import Credential
 from tests.support.programs import make_program
 from tests.support.token_services import GOOGLE_TOKEN, Services
-from tests.unit.components.credentials.conftest import docker_config, refusal
+from tests.unit.components.credentials.conftest import Write, docker_config, refusal
 
-Write = Callable[..., Path]
+
+def parse(text: str) -> Spec:
+    return loader.parse(text, Spec, origin="sandbox.yaml")
+
+
+def test_files_are_found_from_the_specs_folder_or_the_users(tmp_path: Path, isolated_home: Path) -> None:
+    file = tmp_path / "sandbox.yaml"
+    file.write_text("credentials: [{kind: gcr, file: key.json}, {kind: docker}, {kind: ecr, file: ~/.aws/credentials}]")
+    files = [tmp_path / "key.json", None, isolated_home / ".aws" / "credentials"]
+    assert [entry.file for entry in load(file).credentials] == files
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("{kind: dockr}", "credentials[0].kind: must be one of 'docker', 'gcr', 'ecr', 'acr', not 'dockr'"),
+        ("{file: a}", "credentials[0]: missing key 'kind'"),
+        ("{kind: acr}", "missing key 'registry' in credentials[0]"),
+        ("{kind: ecr, accounts: ['1']}", "credentials[0].accounts[0]: must be an AWS account of 12 digits"),
+        ("{kind: gcr, password: canary}", "unknown key 'password' in credentials[0]"),
+        ("{kind: gcr, namespaces: A}", "credentials[0].namespaces: must be 'all'"),
+    ],
+)
+def test_senseless_record_is_refused_at_its_place(entry: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(f"credentials: [{entry}]")
+    assert message in caught.value.brief
+
+
+@pytest.mark.security(11)
+def test_azure_token_is_for_azure_alone() -> None:
+    """`acr` with a registry of another host → refused: a principal's token would go to that host."""
+    for host in ("evil.example", "azurecr.io.evil.example", "azurecr.io", "demo.azurecr.io.:1"):
+        with pytest.raises(UsageError):
+            parse(f"credentials: [{{kind: acr, registry: '{host}'}}]")
+    for host in ("demo.azurecr.io", "demo.azurecr.cn", "demo.azurecr.us", "demo.azurecr.io:443"):
+        assert parse(f"credentials: [{{kind: acr, registry: '{host}'}}]").credentials
+
+
+def test_two_of_a_kind_need_names_of_their_own() -> None:
+    with pytest.raises(UsageError, match="the Secret 'gcr-secret' is given twice"):
+        parse("credentials: [{kind: gcr}, {kind: gcr, file: a.json}]")
+    assert len(parse("credentials: [{kind: gcr}, {kind: gcr, file: a.json, secret: b}]").credentials) == 2
 
 
 def test_a_service_is_asked_once_and_for_its_own_hosts_only(services: Services, write: Write) -> None:

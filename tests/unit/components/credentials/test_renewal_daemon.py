@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,9 +17,7 @@ from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr
 from sandbox.errors import SandboxError
 from sandbox.names import Names
 from tests.support.token_services import Services
-from tests.unit.components.credentials.conftest import docker_config
-
-Write = Callable[..., Path]
+from tests.unit.components.credentials.conftest import Write, docker_config
 
 
 @pytest.fixture
@@ -53,8 +51,10 @@ def run(pods: PodCredentials, *moments: datetime) -> list[float]:
     return pauses.seconds
 
 
-def give(pods: PodCredentials, entry: Credentials, now: datetime) -> None:
+def give(pods: PodCredentials, entry: Credentials, now: datetime) -> datetime:
+    """Deliver the login; return when it is due for renewal."""
     pods.deliver(pods.requested(entry, "spec", now=now))
+    return now + timedelta(minutes=45)
 
 
 def issued(pods: PodCredentials) -> datetime:
@@ -63,10 +63,9 @@ def issued(pods: PodCredentials) -> datetime:
 
 def test_token_is_renewed_when_due_and_not_before(pods: PodCredentials, entry: Gcr) -> None:
     now = datetime.now(UTC)
-    give(pods, entry, now)
+    late = give(pods, entry, now)
     run(pods, now + timedelta(minutes=1))
     assert issued(pods) == now
-    late = now + timedelta(minutes=45)
     assert run(pods, now, late) == [30, 30]
     assert issued(pods) == late
     assert pods.pending() is None
@@ -75,9 +74,7 @@ def test_token_is_renewed_when_due_and_not_before(pods: PodCredentials, entry: G
 def test_failed_renewals_are_logged_and_tried_again(
     pods: PodCredentials, entry: Gcr, services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
-    now = datetime.now(UTC)
-    give(pods, entry, now)
-    late = now + timedelta(minutes=45)
+    late = give(pods, entry, datetime.now(UTC))
     services.google.refusals = 2
     assert run(pods, late, late, late) == [300, 300, 30]
     assert issued(pods) == late
@@ -87,9 +84,7 @@ def test_failed_renewals_are_logged_and_tried_again(
 def test_process_survives_a_cluster_that_fails(
     pods: PodCredentials, entry: Gcr, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    now = datetime.now(UTC)
-    give(pods, entry, now)
-    late = now + timedelta(minutes=45)
+    late = give(pods, entry, datetime.now(UTC))
     errors, deliver = [SandboxError("the cluster is away")], PodCredentials.deliver
 
     def failing(self: PodCredentials, fresh: Mapping[PodLogin, Login], *, at_once: bool) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -23,9 +21,8 @@ from sandbox.system import daemon
 from tests.support.api_server import ApiServer
 from tests.support.fakes import FakeEngine, NoWork, applied
 from tests.support.token_services import Services
-from tests.unit.components.credentials.conftest import docker_config, refusal
+from tests.unit.components.credentials.conftest import Write, docker_config, refusal
 
-Write = Callable[..., Path]
 SHOP = "/api/v1/namespaces/shop/secrets/"
 
 pytestmark = pytest.mark.usefixtures("server")
