@@ -1,19 +1,24 @@
-"""The configuration that follows the routes, as text; what HAProxy makes of it is in tests/contract."""
+"""The configuration that follows the routes, as text; what HAProxy makes of it is in tests/contract. Names in a LAN."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from sandbox.components.edge import haproxy, haproxy_admin, haproxy_http, listening
+from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.edge import haproxy, haproxy_admin, haproxy_http, lan_access, listening
 from sandbox.components.edge.haproxy_admin import Server
+from sandbox.components.edge.lan_access import Access, access, warning
 from sandbox.components.edge.listening import Place
 from sandbox.components.edge.route import Forward, Host, Port, RegistryRoute, Route
+from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Bind
+from sandbox.names import Names
 
 
 def route(name: str, *hosts: Host, domain: str = "", aliases: tuple[str, ...] = ()) -> Route:
@@ -140,3 +145,38 @@ def test_everywhere_has_every_address_and_loopbacks_are_not_opened_again() -> No
     everywhere = replace(ROUTE, listen=(("0.0.0.0", 443),), ports=())  # noqa: S104
     opened = {listening.HTTPS: (Bind("0.0.0.0", 443), Bind("::1", 443))}  # noqa: S104
     assert listening.frontends((everywhere,), (), BOTH) == opened
+
+
+HERE = "demo.192.168.1.5.nip.io"
+
+
+def spec(**proxy: object) -> ResolvedSpec:
+    return ResolvedSpec.model_validate({"name": "demo", "edge": {"ports": (8443,), **proxy}})
+
+
+def test_lan_names_are_those_the_ca_may_sign(names: Names) -> None:
+    keystore, wanted = Keystore(names.keys), spec(listen="192.168.1.5")
+    assert access(wanted, keystore) == Access((HERE,))
+    keystore.authority(["demo.test"], now=datetime.now(UTC))
+    found = access(wanted, keystore)
+    assert found == Access((), (HERE,))
+    assert f"no certificate for {HERE}, sandbox certs renew --root makes" in warning(found, wanted)
+    keystore.renew(["demo.test", HERE], {}, now=datetime.now(UTC), root=True)
+    found = access(wanted, keystore)
+    assert found == Access((HERE,))
+    assert warning(found, wanted) == "open to this machine's networks: 192.168.1.5, port 8443"
+    assert warning(found, spec()) == ""
+
+
+EVERY = (HERE, "demo.10.0.0.7.nip.io")
+
+
+@pytest.mark.parametrize(
+    ("listen", "domains"),
+    [("127.0.0.1", ()), ("::1", ()), ("192.168.1.5", (HERE,)), ("2001:db8::5", ()), ("0.0.0.0", EVERY), ("::", EVERY)],  # noqa: S104
+)
+def test_listener_outside_loopback_has_a_domain_for_each_address(
+    listen: str, domains: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox.system.host_network.lan_addresses", lambda: ("192.168.1.5", "10.0.0.7"))
+    assert lan_access.domains("demo", listen) == domains
