@@ -1,4 +1,4 @@
-"""The registry joined to a cluster: files on nodes in memory, objects in a small API server, a canary through both."""
+"""The registry joined to a cluster: files on nodes, objects, a canary through both; another user's in its place."""
 
 from __future__ import annotations
 
@@ -17,18 +17,23 @@ from sandbox.components.certificates.cluster_trust import ROOT
 from sandbox.components.cluster.containerd_hosts import FOLDER, MARK
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.registry import node_config_step
+from sandbox.components.registry.container_step import RegistryStep
+from sandbox.components.registry.external_step import ExternalRegistryStep, TeamRegistryStep, external
 from sandbox.components.registry.node_config_step import TlsRegistryStep, WiringStep, tls_host_files
 from sandbox.config.schema import ResolvedRegistry
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.images import canary_image
 from sandbox.names import INGRESS_PORT, SYSTEM_NAMESPACE, Names
-from sandbox.step import State
+from sandbox.oci.oci_errors import RegistryError
+from sandbox.step import State, Status
 from sandbox.system.wait import WaitTimeout
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork, applied
 from tests.support.memory_nodes import Nodes
+from tests.support.ports import free_port
 from tests.support.registry_simulator import Fault, Simulator
+from tests.support.token_server import TokenServer
 
 HOSTING = "/api/v1/namespaces/kube-public/configmaps/local-registry-hosting"
 SLICE = f"/apis/discovery.k8s.io/v1/namespaces/{SYSTEM_NAMESPACE}/endpointslices/registry"
@@ -54,11 +59,11 @@ def wiring(engine: FakeEngine, names: Names, **registry: Any) -> WiringStep:
     return WiringStep(engine, kind_provider.nodes(engine, names), names, ResolvedRegistry(**registry))
 
 
-def start(engine: FakeEngine, name: str, port: int = 0) -> None:
+def start(engine: FakeEngine, name: str, port: int = 0, network: str = NETWORK) -> None:
     """Start a registry, published on this machine's loopback if a port is given."""
     publish = {5000: (Bind("127.0.0.1", port),)} if port else {}
     image, command = UPSTREAM["registry"], ("registry",)
-    engine.run(ContainerSpec(name=name, image=image, command=command, labels={}, network=NETWORK, publish=publish))
+    engine.run(ContainerSpec(name=name, image=image, command=command, labels={}, network=network, publish=publish))
 
 
 @pytest.fixture
@@ -274,3 +279,77 @@ def test_node_without_hosts_file_is_reported(engine: FakeEngine, tls_step: TlsRe
     engine.programs["cat"] = lambda box, argv: (1, "cat: No such file or directory")
     with pytest.raises(SandboxError, match="/etc/hosts"):
         tls_step.check()
+
+
+@pytest.fixture
+def external_step(engine: FakeEngine, names: Names, registry: Simulator) -> ExternalRegistryStep:
+    port = urlsplit(registry.url).port or 0
+    start(engine, "theirs", port)
+    return ExternalRegistryStep(engine, NETWORK, names, f"localhost:{port}", purge=False)
+
+
+def start_own(engine: FakeEngine, names: Names) -> None:
+    with Simulator() as answering:
+        port = urlsplit(answering.url).port or 0
+        RegistryStep(
+            engine=engine, names=names, image=UPSTREAM["registry"], edge_image=UPSTREAM["haproxy"], port=port
+        ).start()
+
+
+def test_external_registry_that_requires_an_account_is_ready(
+    registry: Simulator, external_step: ExternalRegistryStep
+) -> None:
+    registry.tokens = TokenServer(login="me:secret")
+    assert external_step.check().state is State.READY
+    external_step.apply(NoWork())
+    assert TeamRegistryStep(registry.url, None).check().state is State.READY
+    assert registry.tokens.asked and not registry.tokens.given, "not even to ask"
+
+
+def test_our_own_goes_and_its_data_stays(engine: FakeEngine, names: Names, external_step: ExternalRegistryStep) -> None:
+    start_own(engine, names)
+    assert external_step.check().state is State.DRIFTED
+    assert applied(external_step) == Status(State.READY, "answers; nodes go to http://theirs:5000")
+    assert (list(engine.boxes), list(engine.volumes)) == (["theirs"], [names.volume])
+    assert replace(external_step, purge=True).undo()
+    assert engine.volumes == {}
+
+
+def test_our_own_stays_where_the_other_does_not_answer(engine: FakeEngine, names: Names) -> None:
+    start_own(engine, names)
+    containers = list(engine.boxes)
+    step = ExternalRegistryStep(engine, NETWORK, names, f"127.0.0.1:{free_port()}", purge=False)
+    with pytest.raises(RegistryError):
+        step.apply(NoWork())
+    assert list(engine.boxes) == containers
+    engine.remove_container(names.registry)
+    assert step.check().state is State.ABSENT
+
+
+def test_registry_that_nodes_cannot_reach_comes_with_what_to_do(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.create_network("kind", {})
+    start(engine, "theirs", 5001, network="kind")
+    with pytest.raises(SandboxError, match="nodes cannot reach") as caught:
+        external(engine, NETWORK, "localhost:5001")
+    assert caught.value.fix == f"docker network connect {NETWORK} theirs"
+    for publisher in (None, "theirs"):  # by UDP
+        monkeypatch.setattr(engine, "publisher", lambda _, publisher=publisher: publisher)
+        with pytest.raises(SandboxError, match="nodes cannot reach") as caught:
+            external(engine, NETWORK, "localhost:5003")
+        assert "http://ADDRESS:5003" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("where", "endpoint", "port"),
+    [
+        ("http://reg.office:5000", "http://reg.office:5000", 5000),
+        ("reg.office:5000", "https://reg.office:5000", 5000),
+        ("https://reg.office", "https://reg.office", 443),
+    ],
+)
+def test_external_registry_has_one_name_everywhere(engine: FakeEngine, where: str, endpoint: str, port: int) -> None:
+    name, there = where.rpartition("://")[2], external(engine, NETWORK, where)
+    assert (there.names, there.endpoint, there.pods, there.address) == ((name,), endpoint, name, None)
+    assert (there.runtime, there.port) == (name, port)
