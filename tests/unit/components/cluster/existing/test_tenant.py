@@ -21,13 +21,6 @@ def tenant(server: ApiServer, tmp_path: Path) -> Tenant:
     return Tenant(kubeconfig(tmp_path / "kubeconfig", server.server_port), "mine", "demo")
 
 
-def test_created_objects_are_labelled_and_in_the_namespace(server: ApiServer, tenant: Tenant) -> None:
-    tenant.apply(MAP)
-    assert server.objects[PATH]["metadata"] == {"name": "a", "namespace": "mine", "labels": {LABEL: "demo"}}
-    tenant.apply({**MAP, "data": {"x": "y"}})
-    assert server.objects[PATH]["data"] == {"x": "y"}
-
-
 @pytest.mark.parametrize(("labels", "whose"), [({}, "another user"), ({LABEL: "other"}, "the sandbox 'other'")])
 def test_objects_of_another_user_are_refused(
     server: ApiServer, tenant: Tenant, labels: dict[str, str], whose: str
