@@ -1,7 +1,8 @@
-"""Only the platforms that are wanted are pushed, and those that do not exist are all named."""
+"""Documents are refused when something is wrong; only the platforms that are wanted are pushed."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import Entry, FromDaemon, FromLayout
 from sandbox.images.push import PushFailed, push
-from sandbox.oci.image import MissingPlatform, choose, fits
+from sandbox.images.sources.layout import Blobs, Folder
+from sandbox.oci import manifest as manifests
+from sandbox.oci.image import Image, MissingBlob, MissingPlatform, choose, fits, walk
 from sandbox.oci.manifest import OCI_INDEX, Descriptor, Document, Index
-from sandbox.oci.manifest import parse as read
+from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import parse_target
 from tests.support.images import (
     FakeEngine,
@@ -58,7 +62,7 @@ def test_only_wanted_platforms_are_left(there: list[str], wanted: list[str]) -> 
     if isinstance(chosen, Descriptor):
         assert [chosen.platform] == wanted
         return
-    content = read(chosen)
+    content = manifests.parse(chosen)
     assert isinstance(content, Index)
     images = [child for child in content.manifests if not child.is_attestation]
     assert {child.platform for child in images} == set(wanted)
@@ -127,3 +131,65 @@ def test_image_without_an_index_is_judged_by_its_config(registry: Simulator, tmp
         push(entries("linux/arm64"), registry.url, engine)
     assert caught.value.details.count("does not exist for linux/arm64") == 2
     assert "it exists for: linux/amd64" in caught.value.details
+
+
+IMAGE = TestImage((layer(1), layer(2)))
+NOWHERE = Blobs(Folder(Path("nowhere")))  # which is not read
+
+
+def test_a_document_without_a_media_type_is_known_by_its_content() -> None:
+    assert manifests.document(b'{"schemaVersion": 2, "manifests": []}').media_type == manifests.OCI_INDEX
+    assert manifests.document(b'{"schemaVersion": 2, "layers": []}', "text/plain").media_type == manifests.OCI_MANIFEST
+
+
+WRONG = ({"digest": "../../etc"}, {"size": -1}, {"size": 10**400}, {"mediaType": []}, {"annotations": [1]})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[]",
+        b'{"schemaVersion": 1, "name": "old"}',
+        b'{"schemaVersion": 2, "config": {}, "layers": []}',
+        *(index(IMAGE.descriptor(**fields)) for fields in WRONG),
+    ],
+)
+def test_document_of_no_image_or_with_a_wrong_descriptor_is_refused(data: bytes) -> None:
+    manifests.parse(manifests.document(index(IMAGE.descriptor())))
+    with pytest.raises(BadImage):
+        manifests.parse(manifests.document(data))
+
+
+@pytest.mark.parametrize("said", [[1], ["sha256:x"], ["../../etc"], {"a": 1}, 1])
+def test_a_layer_without_a_digest_is_refused(said: object) -> None:
+    with pytest.raises(SandboxError, match="is not an image configuration"):
+        manifests.diff_ids(json.dumps({"rootfs": {"diff_ids": said}}).encode())
+
+
+def test_platforms_that_are_missing_are_left_out_of_an_index() -> None:
+    by_platform = {name: TestImage((), name) for name in ("linux/arm64/v8", "linux/amd64", "unknown/unknown")}
+    arm, amd, proof = (digest_of(image.manifest) for image in by_platform.values())
+    root = manifests.document(index(*(image.on(name) for name, image in by_platform.items())))
+    documents = {digest_of(image.manifest): manifests.document(image.manifest) for image in by_platform.values()}
+
+    def left(*digests: str) -> Image:
+        return walk(root, lambda child: documents[child.digest] if child.digest in digests else None, NOWHERE)
+
+    whole = left(arm, amd, proof)
+    assert [document.digest for document in whole.documents] == [arm, amd, proof, root.digest]
+    assert {blob.digest for blob in whole.blobs} == {digest_of(image.config) for image in by_platform.values()}
+    assert whole.notes == ()
+    single = left(amd)
+    assert single.root.digest == amd and "linux/arm64/v8" in single.notes[0]
+    content = json.loads(left(arm, amd).root.data)
+    assert [child["digest"] for child in content["manifests"]] == [arm, amd]
+    assert content["manifests"][0]["platform"]["variant"] == "v8"
+    with pytest.raises(MissingBlob) as caught:
+        left()
+    assert arm in caught.value.details
+
+
+def test_an_index_of_too_many_is_refused() -> None:
+    listed = [{**IMAGE.descriptor(), "digest": digest_of(str(number).encode())} for number in range(1001)]
+    with pytest.raises(BadImage, match="more than 1000 manifests"):
+        walk(manifests.document(index(*listed)), lambda child: None, NOWHERE)
