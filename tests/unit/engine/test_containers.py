@@ -1,4 +1,4 @@
-"""Containers: of a list, and of Podman 4.3, whose answers these are, where they differ from the Docker Engine's."""
+"""Containers and networks of the Docker Engine, and of Podman 4.3 where its answers differ."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import signal
 import tarfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from pathlib import PurePosixPath
+from ipaddress import IPv4Network
+from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,8 +19,13 @@ import pytest
 from docker.errors import APIError, NotFound
 
 from sandbox.engine import Bind, ContainerSpec, Engine, EngineError, container_copy, endpoint
+from sandbox.engine.container_host import host_address, spare_address
 from sandbox.engine.containers import _container
 from sandbox.engine.engine_values import LISTENS
+from sandbox.errors import SandboxError
+from sandbox.names import Names
+from sandbox.system import host_network
+from tests.support.fakes import NETWORK, FakeEngine, FakeNetwork
 from tests.support.http_server import Handler, answering
 
 BOX: dict[str, object] = {
@@ -38,11 +44,12 @@ BOX: dict[str, object] = {
 BUSY = APIError("Cannot pause container 1b42: OCI runtime pause failed: unable to freeze: unknown")
 PORT = {"PublicPort": 8080, "PrivatePort": 80, "IP": "127.0.0.1", "Type": "tcp"}
 LISTED = [{"Id": "1", "Names": ["/other"], "Ports": None}, {"Id": "9fb2", "Names": ["/box"], "Ports": [PORT]}]
-NETWORK = {
+PODMAN_NETWORK = {
     **{"Name": "sandbox", "Id": "5a", "Created": "2026-11-27T07:46:55Z", "Labels": {}},
     "IPAM": {"Config": [{"Subnet": "10.89.0.0/24", "Gateway": "10.89.0.1"}]},
 }
-OWN = {"subnets": [{"subnet": "10.89.0.0/24", "lease_range": {"start_ip": "10.89.0.1", "end_ip": "10.89.0.127"}}]}
+LEASES = {"start_ip": "10.89.0.1", "end_ip": "10.89.0.127"}
+PODMAN_RANGE = {"subnets": [{"subnet": "10.89.0.0/24", "lease_range": LEASES}]}
 
 
 class Podman(Handler):
@@ -51,7 +58,7 @@ class Podman(Handler):
     def do_GET(self) -> None:
         path = self.path.removeprefix("/v1.41")
         info = {"ServerVersion": "4.3.1", "SecurityOptions": ["name=seccomp"], "Rootless": True}
-        given = {"/info": info, "/networks/5a": NETWORK, "/v4.0.0/libpod/networks/5a/json": OWN}
+        given = {"/info": info, "/networks/5a": PODMAN_NETWORK, "/v4.0.0/libpod/networks/5a/json": PODMAN_RANGE}
         boxes = {**given, "/containers/box/json": BOX, "/containers/box-2/json": BOX}
         found: object = {"/_ping": "OK", **boxes}.get(path)
         if path.startswith("/networks?"):
@@ -96,7 +103,7 @@ class Api(SimpleNamespace):
         return answer if callable(answer) else call
 
 
-def engine_of(api: SimpleNamespace) -> Engine:
+def engine_of(api: object) -> Engine:
     engine = Engine(None)
     engine._client = SimpleNamespace(api=api)
     return engine
@@ -224,3 +231,96 @@ def test_container_with_folders_is_not_kept_from_them_by_selinux(
     engine = Engine(None)
     vars(engine)["_info"] = {"SecurityOptions": options}
     assert engine.security_options(mounts=mounts) == expected
+
+
+OWN = "172.30.0.0/16"
+ROUTES = """\
+Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT
+eth0 00000000 010200C0 0003 0 0 0 00000000 0 0 0
+br-1 000011AC 00000000 0001 0 0 0 0000FFFF 0 0 0
+sb0 0000D50A 00000000 0001 0 0 0 FCFFFFFF 0 0 0
+"""
+
+
+class Halving:
+    """An engine that chooses the range `OWN`, and refuses it as often as `taken` says when it is asked for."""
+
+    def __init__(self, taken: int) -> None:
+        self.taken = taken
+        self.made: list[Sequence[Mapping[str, str]]] = []
+
+    def inspect_network(self, _: str) -> Any:
+        return {"IPAM": {"Config": [{"Subnet": OWN}, {"Subnet": "fd00::/64"}]}}
+
+    def remove_network(self, _: str) -> None:
+        pass
+
+    def create_network(self, name: str, *, ipam: Any, **_: object) -> Mapping[str, str]:
+        ranges = ipam["Config"] if ipam else []
+        self.made.append(ranges)
+        if ranges and self.taken:
+            self.taken -= 1
+            raise APIError("Pool overlaps with other one on this address space")
+        return {"Id": "made"}
+
+
+@pytest.mark.parametrize("taken", [0, 2])
+def test_network_is_halved_in_the_range_that_the_engine_chooses(taken: int) -> None:
+    api = Halving(taken)
+    engine_of(api).create_network("net", {}, halved=True)
+    halved = [{"Subnet": OWN, "IPRange": "172.30.0.0/17"}]
+    assert api.made == [[], halved] * (taken + 1)
+    with pytest.raises(SandboxError, match="making network net failed"):
+        engine_of(Halving(3)).create_network("net", {}, halved=True)
+
+
+def test_routes_are_read_without_the_default_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "route").write_text(ROUTES)
+    monkeypatch.setattr(host_network, "ROUTES", tmp_path / "route")
+    assert host_network.routes() == [(IPv4Network("172.17.0.0/16"), "br-1"), (IPv4Network("10.213.0.0/30"), "sb0")]
+
+
+def test_of_networks_of_one_name_a_used_one_comes_first_then_the_oldest() -> None:
+    """Engines before 25 allow several."""
+    created = {"newer": "2026-03", "used": "2026-04", "older": "2026-02"}
+
+    def inspect(id_: str) -> Any:
+        used = {"a": {"Name": "node"}} if id_ == "used" else {}
+        known = {"Name": "net", "Id": id_, "Created": created[id_], "Labels": None, "IPAM": {"Config": None}}
+        return {**known, "Containers": used}
+
+    listed = [{"Name": "net", "Id": id_} for id_ in created] + [{"Name": "network", "Id": "longer"}]
+    engine = engine_of(SimpleNamespace(networks=lambda _: listed, inspect_network=inspect))
+    network = engine.network("net")
+    assert network and network.id == "used"
+    assert [spare.id for spare in engine.spare_networks("net")] == ["older", "newer"]
+
+
+@pytest.mark.parametrize(
+    ("labelled", "halved", "found"),
+    [(True, True, "172.30.255.250"), (True, False, ""), (False, False, "172.30.255.250")],
+)
+def test_a_spare_address_leaves_the_first_ones_to_nodes(names: Names, labelled: bool, halved: bool, found: str) -> None:
+    engine = FakeEngine("image:1")
+    engine.create_network(NETWORK, names.labels if labelled else {}, halved=halved)
+    assert spare_address(engine, NETWORK) == found
+    engine.networks[NETWORK] = FakeNetwork("172.30.0.0/28", names.labels, lower="172.30.0.0/29")
+    assert spare_address(engine, NETWORK) == "", "Services have the others"
+    with pytest.raises(SandboxError, match="no network sandbox"):
+        host_address(FakeEngine(), NETWORK, names.node)
+
+
+@pytest.mark.parametrize(
+    ("shares", "output", "address"),
+    [
+        (False, "192.168.65.254  STREAM host.docker.internal\n", "192.168.65.254"),
+        (False, "", "172.30.0.1"),
+        (True, "192.168.65.254  STREAM host.docker.internal\n", "172.30.0.1"),
+    ],
+)
+def test_machine_of_another_network_is_found_by_its_name(names: Names, shares: bool, output: str, address: str) -> None:
+    engine = FakeEngine("image:1")
+    engine.create_network(NETWORK, {})
+    engine.shares, engine.programs["getent"] = shares, lambda *_: (0 if output else 2, output)
+    engine.run(ContainerSpec(name=names.node, image="image:1", command=("init",), labels={}, network=NETWORK))
+    assert host_address(engine, NETWORK, names.node) == address

@@ -188,8 +188,7 @@ def test_an_upload_the_registry_forgot_is_begun_again(registry: Simulator, clien
 
 @pytest.mark.security(11)
 @pytest.mark.parametrize(
-    "base",
-    ["http://[::1]:{port}", "//127.0.0.1:{port}", "https://127.0.0.1", "http://me:secret@elsewhere.example:1"],
+    "base", ["http://[::1]:{port}", "//127.0.0.1:{port}", "https://127.0.0.1", "http://me:secret@elsewhere.example:1"]
 )
 def test_uploads_go_to_the_registry_whatever_host_it_names(registry: Simulator, client: Client, base: str) -> None:
     """A registry names another host for an upload → bytes and credentials go to the registry, at the path it names."""

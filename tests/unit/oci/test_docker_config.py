@@ -93,8 +93,7 @@ def test_helpers_are_asked_by_stdin_and_beat_the_file(tmp_path: Path, programs: 
 
 
 @pytest.mark.parametrize(
-    "script",
-    [f"echo {CANARY}; exit 3", f"echo {CANARY}", f"""printf '{{"Username": "{CANARY}"}}'""", ""],
+    "script", [f"echo {CANARY}; exit 3", f"echo {CANARY}", f"""printf '{{"Username": "{CANARY}"}}'""", ""]
 )
 def test_helper_without_usable_answer_is_named_and_not_quoted(
     tmp_path: Path, programs: Path, script: str, caplog: pytest.LogCaptureFixture

@@ -142,7 +142,13 @@ def test_a_document_without_a_media_type_is_known_by_its_content() -> None:
     assert manifests.document(b'{"schemaVersion": 2, "layers": []}', "text/plain").media_type == manifests.OCI_MANIFEST
 
 
-WRONG = ({"digest": "../../etc"}, {"size": -1}, {"size": 10**400}, {"mediaType": []}, {"annotations": [1]})
+WRONG: tuple[dict[str, Any], ...] = (
+    {"digest": "../../etc"},
+    {"size": -1},
+    {"size": 10**400},
+    {"mediaType": []},
+    {"annotations": [1]},
+)
 
 
 @pytest.mark.parametrize(
