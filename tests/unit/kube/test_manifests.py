@@ -85,7 +85,7 @@ def test_hosts_of_an_ingress_pass_over_rules_of_another_form() -> None:
     assert list(ingress_hosts({"spec": {"rules": rules}})) == ["*.b.test", "a.test"]
 
 
-POD = {"initContainers": [{"name": "i", "image": "init:1"}], "containers": [{"name": "c", "image": "main:1"}]}
+POD = {"initContainers": [{"image": "init:1"}], "containers": [{"image": "main:1"}, {"name": "c"}]}
 
 
 @pytest.mark.parametrize(
