@@ -55,6 +55,10 @@ KINDS = {
         "ValidatingWebhookConfiguration": ("validatingwebhookconfigurations", False),
     },
 }
+POLICIES = {
+    "MutatingAdmissionPolicy": ("mutatingadmissionpolicies", False),
+    "MutatingAdmissionPolicyBinding": ("mutatingadmissionpolicybindings", False),
+}
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 Admit = Callable[[dict[str, Any]], dict[str, Any]]
 

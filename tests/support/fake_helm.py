@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -117,6 +119,18 @@ def calls(asked: Path, command: str) -> list[list[str]]:
     """Return the arguments of each call with the command, which is the first of them."""
     lines = asked.read_text().splitlines() if asked.exists() else []
     return [words for words in map(json.loads, lines) if words[0] == command]
+
+
+def packed(text: str) -> bytes:
+    """Return the archive of the chart `web` 1.2.3 with one template."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        files = {"web/Chart.yaml": "name: web\nversion: 1.2.3\n", "web/templates/web.yaml": text}
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content.encode()))
+    return buffer.getvalue()
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -60,7 +60,8 @@ class FakeEngine(Engine):
     """A Docker Engine in memory that refuses what a real one refuses; tests/contract/test_engine.py keeps it honest.
 
     `images` maps a reference to an id, `upstream` the references that can be pulled; `busy` are ports of the machine
-    that other programs hold; `programs` are what containers can execute.
+    that other programs hold; `programs` are what containers can execute. With `panic` each container ends at once, and
+    this is its log.
     """
 
     def __init__(self, *images: str) -> None:
@@ -71,6 +72,7 @@ class FakeEngine(Engine):
         self.rootless = False
         self.cgroups = 2
         self.deaf = False
+        self.panic = ""
         self.shares: bool | None = False
         self.programs: dict[str, Program] = {"busybox": _busybox, "cat": _cat}
         self.boxes: dict[str, FakeContainer] = {}
@@ -188,6 +190,8 @@ class FakeEngine(Engine):
                 self.put_files(spec.name, folder, files)
             for network, address in spec.joined.items():
                 self.connect_network(network, spec.name, address)
+            if self.panic:
+                self.boxes[spec.name].running, self.boxes[spec.name].log = False, self.panic
 
     def run_another(
         self, name: str, like: str, labels: Mapping[str, str], *, without: Sequence[str] = (), image: str | None = None

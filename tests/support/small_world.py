@@ -32,7 +32,7 @@ from sandbox.report import Reporter, Silent
 from sandbox.step import Step
 from sandbox.system import interruption
 from tests.support import failpoint, memory_nodes
-from tests.support.api_server import ApiServer, kubeconfig, serving
+from tests.support.api_server import POLICIES, ApiServer, kubeconfig, serving
 from tests.support.controllers import Controllers
 from tests.support.failpoint import DOORS, Failpoint
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
@@ -52,10 +52,7 @@ FOREIGN = {
 }
 KINDS: Mapping[str, Mapping[str, tuple[str, bool]]] = {
     f"/apis/{traefik.TRAEFIK_GROUP}/v1alpha1": {kind: (f"{kind.lower()}s", True) for kind in traefik.TRAEFIK_KINDS},
-    "/apis/admissionregistration.k8s.io/v1": {
-        "MutatingAdmissionPolicy": ("mutatingadmissionpolicies", False),
-        "MutatingAdmissionPolicyBinding": ("mutatingadmissionpolicybindings", False),
-    },
+    "/apis/admissionregistration.k8s.io/v1": POLICIES,
 }
 
 EDITS: dict[str, dict[str, object]] = {

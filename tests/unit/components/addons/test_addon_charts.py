@@ -26,12 +26,11 @@ from sandbox.step import State
 from tests.support import fake_helm
 from tests.support.api_server import ApiServer
 from tests.support.controllers import Controllers
-from tests.support.fake_helm import calls
+from tests.support.fake_helm import calls, packed
 from tests.support.fakes import FakeEngine, NoWork
 from tests.support.images import TestImage, layer
 from tests.support.registry_simulator import Simulator
 from tests.unit.components.addons.managers import add_node, addon_manager
-from tests.unit.components.workloads.test_chart_archives import packed
 
 INGRESS = "/apis/networking.k8s.io/v1/namespaces/{}/ingresses/{}"
 KIND = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/things.example.dev"

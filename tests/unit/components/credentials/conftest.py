@@ -22,7 +22,7 @@ from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.names import LABEL, Names
 from sandbox.system import daemon
-from tests.support.api_server import ApiServer, kubeconfig
+from tests.support.api_server import POLICIES, ApiServer, kubeconfig
 from tests.support.api_server import serving as serving_api
 from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
 from tests.support.memory_nodes import Nodes
@@ -125,10 +125,7 @@ def server(names: Names) -> Iterator[ApiServer]:
     """The sandbox's cluster, with namespaces that have their service account."""
     names.folder.mkdir(parents=True)
     with serving_api() as server:
-        server.kinds["/apis/admissionregistration.k8s.io/v1"] = {
-            "MutatingAdmissionPolicy": ("mutatingadmissionpolicies", False),
-            "MutatingAdmissionPolicyBinding": ("mutatingadmissionpolicybindings", False),
-        }
+        server.kinds["/apis/admissionregistration.k8s.io/v1"] = dict(POLICIES)
         for name in ("default", "shop", "kube-system"):
             make_namespace(server, name)
         kubeconfig(names.kubeconfig, server.server_address[1])

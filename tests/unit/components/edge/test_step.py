@@ -16,26 +16,16 @@ from sandbox.components.edge import container, haproxy, haproxy_admin, listening
 from sandbox.components.edge.container import MADE, RECORD, EdgeContainer
 from sandbox.components.edge.route import AddedRoute, Host, Port, Route
 from sandbox.components.edge.step import EdgeStep
-from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import EDGE, EDGE_LEAF, Home
 from sandbox.step import State
 from sandbox.system import files
 from tests.support.edge import edge_file, edge_step, routed
-from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork, applied
+from tests.support.fakes import FakeContainer, FakeEngine, NoWork, applied
 from tests.support.ports import free_port
 
 IMAGE = UPSTREAM["haproxy"]
 LOCAL = "127.0.0.1"
-
-
-class Crashing(FakeEngine):
-    """An engine whose containers end at once."""
-
-    def run(self, spec: ContainerSpec) -> None:
-        super().run(spec)
-        self.boxes[spec.name].running = False
-        self.boxes[spec.name].log = "[ALERT] bad configuration\n"
 
 
 def step_of(engine: FakeEngine, place: Home, name: str, *ports: int) -> EdgeStep:
@@ -137,11 +127,10 @@ def test_drift_is_seen_and_repaired_for_every_sandbox(
     assert EdgeContainer.of(engine, place).is_current()
 
 
-def test_edge_that_exits_is_an_error_with_its_last_lines(place: Home) -> None:
-    engine = Crashing(IMAGE)
-    engine.create_network(NETWORK, {})
+def test_edge_that_exits_is_an_error_with_its_last_lines(engine: FakeEngine, a: EdgeStep) -> None:
+    engine.panic = "[ALERT] bad configuration\n"
     with pytest.raises(SandboxError, match="the edge stopped") as caught:
-        step_of(engine, place, "a", 443).apply(NoWork())
+        a.apply(NoWork())
     assert "bad configuration" in caught.value.details
 
 

@@ -106,15 +106,8 @@ def test_registry_stops_and_starts_and_its_port_stays(engine: FakeEngine, names:
     assert applied(step).state is State.READY
 
 
-def test_registry_that_exits_is_an_error_with_its_last_lines(
-    engine: FakeEngine, step: RegistryStep, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def run(spec: ContainerSpec) -> None:
-        FakeEngine.run(engine, spec)
-        engine.boxes[spec.name].running = False
-        engine.boxes[spec.name].log = "panic: no space left\n"
-
-    monkeypatch.setattr(engine, "run", run)
+def test_registry_that_exits_is_an_error_with_its_last_lines(engine: FakeEngine, step: RegistryStep) -> None:
+    engine.panic = "panic: no space left\n"
     with pytest.raises(SandboxError, match="the registry stopped") as caught:
         step.apply(NoWork())
     assert "no space left" in caught.value.details

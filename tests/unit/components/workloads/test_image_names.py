@@ -34,12 +34,8 @@ def names(folder: Path, text: str = IMAGES, url: str = "http://127.0.0.1:5001") 
 def deployment(*images: str, policy: str | None = None) -> dict[str, Any]:
     extra = {"imagePullPolicy": policy} if policy else {}
     containers = [{"name": f"c{number}", "image": image, **extra} for number, image in enumerate(images)]
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "web"},
-        "spec": {"template": {"spec": {"containers": containers}}},
-    }
+    spec = {"template": {"spec": {"containers": containers}}}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec}
 
 
 @pytest.mark.parametrize(
@@ -100,11 +96,8 @@ def test_image_is_written_with_its_present_digest(pushed: ImageNames, registry: 
 
 def test_every_place_of_an_image_is_found(pushed: ImageNames) -> None:
     pod = {"initContainers": [{"image": "web"}], "ephemeralContainers": [{"image": "web"}], "containers": []}
-    cron = {
-        "kind": "CronJob",
-        "metadata": {"name": "c"},
-        "spec": {"jobTemplate": {"spec": {"template": {"spec": pod}}}},
-    }
+    job = {"spec": {"template": {"spec": pod}}}
+    cron = {"kind": "CronJob", "metadata": {"name": "c"}, "spec": {"jobTemplate": job}}
     own = {"kind": "Rollout", "metadata": {"name": "r"}, "spec": {"items": [{"image": "web"}], "all": ["web", "x"]}}
     text = str(pushed.written([cron, own]))
     assert text.count("localhost:5001/shop/web:dev@sha256:") == 4 and "'x'" in text

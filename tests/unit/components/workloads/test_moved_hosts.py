@@ -10,6 +10,7 @@ import pytest
 from sandbox.components.workloads.moved_hosts import HostNames
 
 BASE, DOMAIN = "shop.sandbox.localhost", "shop-fix.sandbox.localhost"
+HOST = f"web.{BASE}"
 HOSTS = HostNames(BASE, DOMAIN)
 
 
@@ -40,9 +41,6 @@ def test_hosts_of_an_ingress_are_below_the_sandboxs_domain() -> None:
         f"Ingress web: *.{BASE} becomes *.{DOMAIN}",
         f"Ingress web: {BASE} becomes {DOMAIN}",
     ]
-
-
-HOST = f"web.{BASE}"
 
 
 @pytest.mark.parametrize(

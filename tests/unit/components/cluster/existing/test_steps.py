@@ -1,14 +1,16 @@
-"""The place in another user's cluster and its system images: made once, known again, and left as it was found."""
+"""The place in another user's cluster: made once, known again, left as it was found; its objects and system images."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sandbox.components.cluster.existing.steps import OwnPushStep, TenancyStep
+from sandbox.components.cluster.existing.tenant import NotOurs, Tenant, counted, placed
 from sandbox.errors import SandboxError, UsageError
 from sandbox.images.images_yaml import FromArchive
 from sandbox.kube.api import ClusterError
@@ -38,10 +40,10 @@ def step(place: Home, server: ApiServer) -> TenancyStep:
     )
 
 
-def there(server: ApiServer, path: str, **labels: str) -> None:
-    name = path.rpartition("/")[2]
-    kind = "Namespace" if path == SPACE else "ConfigMap"
-    server.objects[path] = {"kind": kind, "metadata": {"name": name, "labels": labels}}
+def put(server: ApiServer, path: str, kind: str = "ConfigMap", sandbox: str = "", **more: Any) -> None:
+    """Put an object into the cluster, with the label of a sandbox if one is named."""
+    labels = {LABEL: sandbox} if sandbox else {}
+    server.objects[path] = {"kind": kind, "metadata": {"name": path.rpartition("/")[2], "labels": labels, **more}}
 
 
 def test_check_reports_unknown_context(step: TenancyStep) -> None:
@@ -72,11 +74,11 @@ def test_created_namespace_is_removed_again(step: TenancyStep, server: ApiServer
 
 
 def test_earlier_namespace_stays_with_the_objects_of_others(step: TenancyStep, server: ApiServer) -> None:
-    there(server, SPACE)
-    there(server, f"{SPACE}/configmaps/theirs")
+    put(server, SPACE, "Namespace")
+    put(server, f"{SPACE}/configmaps/theirs")
     before = dict(server.objects)
     step.apply(NoWork())
-    there(server, f"{SPACE}/configmaps/ours", **{LABEL: "demo"})
+    put(server, f"{SPACE}/configmaps/ours", sandbox="demo")
     assert step.undo()
     assert server.objects == before
 
@@ -153,3 +155,93 @@ def test_refusing_registry_is_absent_to_check_error_to_apply(push_step: OwnPushS
     assert push_step.check().state is State.ABSENT
     with pytest.raises(SandboxError):
         push_step.apply(NoWork())
+
+
+MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "elsewhere"}}
+PATH = f"{SPACE}/configmaps/a"
+
+
+@pytest.fixture
+def tenant(server: ApiServer, tmp_path: Path) -> Tenant:
+    return Tenant(kubeconfig(tmp_path / "kubeconfig", server.server_port), "mine", "demo")
+
+
+@pytest.mark.parametrize(("sandbox", "whose"), [("", "another user"), ("other", "the sandbox 'other'")])
+def test_objects_of_another_user_are_refused(server: ApiServer, tenant: Tenant, sandbox: str, whose: str) -> None:
+    put(server, PATH, sandbox=sandbox, namespace="mine")
+    theirs = dict(server.objects[PATH])
+    with pytest.raises(NotOurs, match=whose):
+        tenant.apply(MAP)
+    assert server.objects[PATH] == theirs
+
+
+def test_all_sandbox_objects_and_no_others_are_found(server: ApiServer, tenant: Tenant) -> None:
+    put(server, f"{SPACE}/configmaps/ours", sandbox="demo")
+    put(server, f"{SPACE}/configmaps/theirs", sandbox="other")
+    put(server, "/api/v1/namespaces/other/configmaps/outside", sandbox="demo")
+    put(server, "/apis/apps/v1/namespaces/mine/deployments/ours", "Deployment", "demo")
+    put(server, f"{SPACE}/pods/made", "Pod", "demo", ownerReferences=[{"kind": "ReplicaSet"}])
+    put(server, "/apis/discovery.k8s.io/v1/namespaces/mine/endpointslices/derived", "EndpointSlice", "demo")
+    found = tenant.ours()
+    assert {(one["kind"], one["metadata"]["name"]) for one in found} == {("ConfigMap", "ours"), ("Deployment", "ours")}
+    assert counted(found) == "1 ConfigMap, 1 Deployment"
+
+
+def adapted(*manifests: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
+    settings: dict[str, Any] = {
+        "namespaced": {("rbac.authorization.k8s.io/v1", "ClusterRole"): False},
+        "images": {"localhost:5001": "127.0.0.1:31000"},
+        "pull_secret": "pull",
+        "ingress_class": "sandbox",
+    }
+    return placed(manifests, **{**settings, **more})
+
+
+def thing(kind: str, name: str = "a", namespace: str | None = None, **more: Any) -> dict[str, Any]:
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata, **more}
+
+
+def pod_of(*images: str, **more: Any) -> dict[str, Any]:
+    return {"containers": [{"name": f"c{index}", "image": image} for index, image in enumerate(images)], **more}
+
+
+def test_images_of_the_registry_have_another_name_and_its_secret() -> None:
+    wanted = {**pod_of("127.0.0.1:31000/team/app:1", "busybox:1"), "imagePullSecrets": [{"name": "pull"}]}
+    spec = pod_of("localhost:5001/team/app:1", "busybox:1")
+    (pod,) = adapted(thing("Pod", spec=spec))
+    assert pod["spec"] == wanted
+    (deployment,) = adapted(thing("Deployment", spec={"template": {"spec": spec}}))
+    assert deployment["spec"]["template"]["spec"] == wanted
+    (job,) = adapted(thing("CronJob", spec={"jobTemplate": {"spec": {"template": {"spec": spec}}}}))
+    assert job["spec"]["jobTemplate"]["spec"]["template"]["spec"] == wanted
+
+
+@pytest.mark.parametrize("secrets", [None, [{"name": "pull"}]])
+def test_pods_of_other_registries_get_no_secret_and_none_twice(secrets: list[dict[str, str]] | None) -> None:
+    foreign = thing("Pod", spec=pod_of("localhost:50010/app:1"))
+    assert adapted(foreign) == [foreign]
+    (ours,) = adapted(thing("Pod", spec=pod_of("localhost:5001/a", imagePullSecrets=secrets)))
+    assert ours["spec"]["imagePullSecrets"] == [{"name": "pull"}]
+    (without,) = adapted(thing("Pod", spec=pod_of("localhost:5001/a")), pull_secret=None)
+    assert "imagePullSecrets" not in without["spec"]
+
+
+def test_ingresses_have_the_class_that_is_served() -> None:
+    metadata = {"name": "a", "annotations": {"kubernetes.io/ingress.class": "nginx", "other": "kept"}}
+    with_class = {**thing("Ingress", spec={"ingressClassName": "nginx"}), "metadata": metadata}
+    ingress, *others = adapted(with_class, thing("Ingress", "b"), thing("Ingress", "c", spec=None))
+    assert ingress["metadata"]["annotations"] == {"other": "kept"}
+    assert [each["spec"] for each in (ingress, *others)] == [{"ingressClassName": "sandbox"}] * 3
+
+
+def test_objects_of_the_whole_cluster_are_refused() -> None:
+    with pytest.raises(UsageError, match="whole cluster") as caught:
+        adapted({**thing("ClusterRole", "reader"), "apiVersion": "rbac.authorization.k8s.io/v1"})
+    assert caught.value.details == "ClusterRole reader"
+
+
+def test_objects_of_one_name_in_two_namespaces_are_refused() -> None:
+    assert adapted(thing("Namespace"), thing("ConfigMap", namespace="a")) == [thing("ConfigMap")]
+    with pytest.raises(UsageError, match="would be one object"):
+        adapted(thing("ConfigMap", namespace="a"), thing("ConfigMap", namespace="b"))
