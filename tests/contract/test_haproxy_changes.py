@@ -23,9 +23,9 @@ from sandbox.components.edge.route import Host, RegistryRoute, Route
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.names import Home
+from sandbox.system import host_network
 from sandbox.system.wait import wait_until
 from tests.contract.edges import IMAGE, _engine
-from tests.real import behind
 from tests.support.http_server import Handler, serving
 from tests.support.ports import free_port
 from tests.support.tls import presenting
@@ -171,7 +171,7 @@ def stand(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stand]:
     network.reload()
     gateway = forwarder = network.attrs["IPAM"]["Config"][0]["Gateway"]
     if not is_here:
-        gateway = behind.gateway()
+        gateway = host_network.lan_addresses()[0]
     keystore = Keystore(tmp_path / "keys")
     keystore.authority([DOMAIN], now=datetime.now(UTC))
     leaf = keystore.leaf("default", (DOMAIN, f"*.{DOMAIN}"), now=datetime.now(UTC))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.engine import connection
 from tests.real import machine
 from tests.real.application import Application
 from tests.support.bundled import engine_with
@@ -34,6 +35,7 @@ def rootless(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     try:
         assert started.returncode == 0, started.stderr
         monkeypatch.setenv("DOCKER_HOST", started.stdout.strip())
+        monkeypatch.setattr(connection, "_connections", {})  # both engines have the same address
         yield request.param
     finally:
         subprocess.run([LANE, "stop"], check=True)
