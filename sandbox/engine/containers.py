@@ -10,6 +10,7 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from ipaddress import IPv4Address
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -95,7 +96,10 @@ class Containers(ContainerFiles):
         mounts |= {str(path): {"bind": inner, "mode": "rw"} for path, inner in spec.binds.items()}
 
         def create() -> Any:
-            place = {spec.network: self._api.create_endpoint_config(ipv4_address=spec.address)}
+            place = None
+            if spec.address:
+                settings = {"ipv4_address": spec.address, "mac_address": _mac(spec.address)}
+                place = {spec.network: self._api.create_endpoint_config(**settings)}
             return self._client.containers.create(
                 spec.image,
                 entrypoint=[spec.command[0]],
@@ -103,7 +107,7 @@ class Containers(ContainerFiles):
                 name=spec.name,
                 labels=labels,
                 network=spec.network,
-                networking_config=place if spec.address else None,
+                networking_config=place,
                 ports=ports,
                 environment=dict(spec.environment),
                 volumes=mounts,
@@ -306,6 +310,14 @@ class Containers(ContainerFiles):
                 raise EngineError(f"running {argv[0]} in {name} failed", details="the engine never started it")
         log.debug("in %s: %s -> %s", name, " ".join(argv), status)
         return int(status), bytes(output)
+
+
+def _mac(address: str) -> str:
+    """Return the hardware address that Docker derives from an IPv4 address (moby, libnetwork/netutils).
+
+    Podman chooses another each time: who knew the container's address before would not reach it for ten seconds.
+    """
+    return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *IPv4Address(address).packed))
 
 
 def _name(listed: Mapping[str, Any]) -> str:
