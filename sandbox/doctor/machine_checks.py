@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shlex
 import shutil
 import stat
@@ -119,11 +120,13 @@ def _exposed(context: DoctorContext) -> dict[Path, int]:
 
 
 def _is_elsewhere(context: DoctorContext) -> bool:
-    if isinstance(context.docker, SandboxError) or context.docker.shares_network() is not False:
+    if isinstance(context.docker, SandboxError):
         return False
+    facts, shares = context.docker.facts(), context.docker.shares_network()
+    if shares is None:
+        return facts.kernel not in ("", platform.release())
     # An engine without root has a network of its own, and its files here.
-    facts = context.docker.facts()
-    return not (facts.rootless and facts.root.exists())
+    return not shares and not (facts.rootless and facts.root.exists())
 
 
 CHECKS = (

@@ -35,7 +35,7 @@ class Facts:
 
     `local`: it is reached through a socket of this machine; only then `root`, where it keeps images and volumes, may be
     a folder of this machine. `limits`: it can limit the processes, memory and processor time of containers.
-    `architecture` is that of its machine, as images have it.
+    `architecture` is that of its machine, as images have it, `kernel` the release that runs there.
     """
 
     version: str
@@ -43,6 +43,7 @@ class Facts:
     local: bool
     system: str
     architecture: str
+    kernel: str
     rootless: bool
     cgroup_version: int
     cpus: int
@@ -60,6 +61,7 @@ def read_facts(info: Mapping[str, Any], *, api: str, local: bool, podman: bool =
         local=local,
         system=str(info.get("OperatingSystem") or ""),
         architecture=_PLATFORMS.get(machine := str(info.get("Architecture") or ""), machine),
+        kernel=str(info.get("KernelVersion") or ""),
         rootless="name=rootless" in options or bool(info.get("Rootless")),  # of Docker, of Podman
         cgroup_version=int(info.get("CgroupVersion") or 2),
         cpus=int(info.get("NCPU") or 0),
