@@ -63,7 +63,7 @@ ELSEWHERE = {
     "sandbox bundle verify sandbox.bundle": "tests/real/test_offline.py",
     "sandbox certs trust": "tests/real/test_trust.py",
     "sandbox certs untrust": "tests/real/test_trust.py",
-    "sandbox hosts uninstall": "tests/unit/cli/test_host_names.py",
+    "sandbox hosts uninstall": "tests/unit/cli/test_edge.py",
     "sandbox credentials add docker --registry quay.io": "tests/real/test_credentials.py",
     "sandbox dashboard": "tests/real/one_project/test_init.py",
     "sandbox dev": "tests/real/one_project/test_saved_files.py",
