@@ -23,7 +23,6 @@ from sandbox.components.edge.route import Host, RegistryRoute, Route
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.names import Home
-from sandbox.system import host_network
 from sandbox.system.wait import wait_until
 from tests.contract.edges import IMAGE, _engine
 from tests.support.http_server import Handler, serving
@@ -98,7 +97,6 @@ class Stand:
     port: int
     open_port: int | None
     gateway: str
-    forwarder: str
     ingress: Ingress
     outside: str
     known: list[Route] = field(default_factory=list)
@@ -162,16 +160,14 @@ both_ways = pytest.mark.parametrize("stand", ["host", "published"], indirect=Tru
 def stand(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stand]:
     """An edge in this machine's network where the engine has that, or an open one whose ports the engine publishes."""
     engine, kind = _engine(), getattr(request, "param", "host")
-    is_open, is_here = kind == "published", engine.shares_network()
+    is_open = kind == "published"
     if is_open:
         request.getfixturevalue("monkeypatch").setattr(Engine, "shares_network", lambda _: False)
     client = engine._client
     name = f"sandbox-test-{uuid.uuid4().hex[:8]}"
     network = client.networks.create(name, driver="bridge")
     network.reload()
-    gateway = forwarder = network.attrs["IPAM"]["Config"][0]["Gateway"]
-    if not is_here:
-        gateway = host_network.lan_addresses()[0]
+    gateway = network.attrs["IPAM"]["Config"][0]["Gateway"]
     keystore = Keystore(tmp_path / "keys")
     keystore.authority([DOMAIN], now=datetime.now(UTC))
     leaf = keystore.leaf("default", (DOMAIN, f"*.{DOMAIN}"), now=datetime.now(UTC))
@@ -181,7 +177,7 @@ def stand(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stand]:
     try:
         every = "0.0.0.0"  # noqa: S104
         with (
-            serving(Ingress(gateway if is_here else every, context)) as ingress,
+            serving(Ingress(gateway, context)) as ingress,
             serving(ThreadingHTTPServer((every, 0), Outside)) as outside,
         ):
             box.folder.mkdir(parents=True)
@@ -193,7 +189,6 @@ def stand(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stand]:
                 free_port(),
                 free_port() if is_open else None,
                 gateway,
-                forwarder,
                 ingress,
                 f"localhost:{outside.server_address[1]}",
             )

@@ -20,12 +20,9 @@ pytestmark = [pytest.mark.real, pytest.mark.nightly]
 ROOT = Path(__file__).parents[2]
 LANE = ROOT / "scripts" / "lanes" / "rootless"
 WITHIN = "SANDBOX_TEST_WITHIN_ROOTLESS"  # the DOCKER_HOST of the engine that is there besides
-# What is asked of every engine, the edge, and pushes out of this one.
-TESTS = (
-    "tests/contract/test_engine.py",
-    "tests/contract/test_haproxy_changes.py",
-    "tests/real/registry/test_read_back.py",
-)
+# What is asked of every engine, and pushes out of this one. RootlessKit publishes a port on one address only, which is
+# less than the tests of the edge ask for.
+TESTS = ("tests/contract/test_engine.py", "tests/real/registry/test_read_back.py")
 within = pytest.mark.skipif(WITHIN not in os.environ, reason="the first test runs this within the lane")
 
 
