@@ -15,10 +15,12 @@ from tests.real import machine
 from tests.real.machine import CommandLine
 
 NAME = "own-project"
+# As the first process of a container the server would take no notice of SIGTERM, and end half a minute later.
 DOCKERFILE = """\
 FROM sandbox.dev/busybox
 COPY index.html /site/
 EXPOSE 8080
+STOPSIGNAL SIGKILL
 CMD ["busybox", "httpd", "-f", "-p", "8080", "-h", "/site"]
 """
 
