@@ -99,6 +99,9 @@ def test_engine_of_another_kernel_is_not_judged_by_this_one(context: DoctorConte
     for check in (machine_checks.disk, machine_checks.watches):
         found = check(context)
         assert (found.status, found.evidence) == (Status.SKIPPED, machine_checks.ELSEWHERE)
+    engine.shares = None  # it has no network yet
+    assert machine_checks.disk(context).status is not Status.SKIPPED
+    assert machine_checks.disk(with_facts(context, kernel="6.1-of-a-vm")).status is Status.SKIPPED
 
 
 def test_disk_of_an_engine_without_root_is_this_machines(context: DoctorContext, tmp_path: Path) -> None:
@@ -184,7 +187,7 @@ def test_name_that_does_not_resolve_is_reported(context: DoctorContext, monkeypa
     assert network_checks.dns(context).status is Status.WARN
 
 
-def test_ports_may_be_those_of_our_own_containers_only(context: DoctorContext, engine: FakeEngine) -> None:
+def test_taken_port_is_fine_for_a_container_of_this_sandbox_only(context: DoctorContext, engine: FakeEngine) -> None:
     start(context, engine, EDGE, port=context.spec.edge.ports[0])
     start(context, engine, context.names.registry, port=context.spec.registry.port)
     assert network_checks.https(context).status is network_checks.registry(context).status is Status.OK
@@ -196,7 +199,7 @@ def test_ports_may_be_those_of_our_own_containers_only(context: DoctorContext, e
     assert "sandbox up -n demo --registry-port" in taken.fix
 
 
-def test_a_process_is_named(context: DoctorContext) -> None:
+def test_process_on_an_edge_port_is_named(context: DoctorContext) -> None:
     with closing(socket.create_server(("127.0.0.1", context.spec.edge.ports[1]))):
         found = network_checks.https(context)
     assert found.status is Status.ERROR and f"(pid {os.getpid()})" in found.evidence
