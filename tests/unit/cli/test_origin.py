@@ -310,7 +310,7 @@ def test_spec_of_the_folder_is_brought_up_under_a_new_name(tmp_path: Path) -> No
     assert reached("-f", str(file), "third").name == "third"
 
 
-def test_a_name_means_what_was_last_brought_up_under_it(tmp_path: Path) -> None:
+def test_sandbox_name_alone_means_the_spec_of_its_last_up(tmp_path: Path) -> None:
     assert find_spec(None, "demo") == Spec(name="demo")
     names = context.home().sandbox("demo")
     kept = ResolvedSpec(name="demo", domain="demo.example.org")
@@ -343,7 +343,7 @@ def test_command_for_the_pods_of_a_stopped_sandbox_tells_how_to_start_it(monkeyp
     assert (caught.value.id, caught.value.fix) == ("not-up", "sandbox start demo")
 
 
-def test_quiet_is_a_way_of_progress() -> None:
+def test_progress_is_chosen_by_quiet_by_an_option_or_by_a_variable() -> None:
     @click.command()
     @progress_option
     def command() -> None:
@@ -362,7 +362,7 @@ def test_seconds_that_no_clock_counts_are_refused(command: click.Command, option
         in_process.run(command, f"{option}={typed}")
 
 
-def test_name_is_an_argument_or_an_option() -> None:
+def test_sandbox_name_is_an_argument_or_an_option() -> None:
     @click.command()
     @named_spec_options
     def show() -> None:

@@ -152,7 +152,7 @@ def test_only_our_own_network_goes(context: DoctorContext, engine: FakeEngine, o
     assert (NETWORK in engine.networks) is (owner != "ours")
 
 
-def test_without_an_engine_it_says_so_and_ends_with_1(tmp_path: Path) -> None:
+def test_doctor_without_an_engine_reports_it_and_exits_with_1(tmp_path: Path) -> None:
     done = main("doctor", "-n", "demo", "-o", "json", cwd=tmp_path)
     assert (done.code, done.stderr) == (1, "")
     rows = {row["id"]: row for row in json.loads(done.stdout)}

@@ -245,7 +245,7 @@ def current(home: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["ssh://host:99999", "ssh://[bad", "tcp://127.0.0.1:abc", "http://[::1"])
-def test_address_that_is_none_is_told(user: Path, url: str) -> None:
+def test_malformed_engine_address_is_reported(user: Path, url: str) -> None:
     with pytest.raises(MissingTool) as caught:
         endpoint.find({"DOCKER_HOST": url}, user)
     assert caught.value.details.startswith(url) and "unset DOCKER_HOST" in caught.value.fix
@@ -255,7 +255,7 @@ def test_address_that_is_none_is_told(user: Path, url: str) -> None:
     assert "the docker context work" in caught.value.brief
 
 
-def test_context_variable_precedes_the_current_context(user: Path) -> None:
+def test_docker_context_variable_precedes_the_current_context(user: Path) -> None:
     context(user, "colima", "unix:///home/u/.colima/default/docker.sock")
     context(user, "work", "ssh://me@build")
     current(user, '{"currentContext": "work"}')
@@ -266,7 +266,7 @@ def test_context_variable_precedes_the_current_context(user: Path) -> None:
 
 @pytest.mark.fault(1)
 @pytest.mark.parametrize("by", ["DOCKER_CONTEXT", "currentContext"])
-def test_context_that_does_not_exist_is_an_error(user: Path, by: str) -> None:
+def test_missing_docker_context_is_an_error(user: Path, by: str) -> None:
     """A misspelt context in DOCKER_CONTEXT or config.json → the error says where, and how to list them."""
     current(user, json.dumps({by: "colmia"}))
     with pytest.raises(MissingTool, match="no docker context 'colmia'") as caught:
@@ -275,7 +275,7 @@ def test_context_that_does_not_exist_is_an_error(user: Path, by: str) -> None:
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"Endpoints": null}'])
-def test_context_that_cannot_be_read_is_an_error(user: Path, content: str) -> None:
+def test_unreadable_docker_context_is_an_error(user: Path, content: str) -> None:
     context(user, "odd", "unix:///x")
     (path,) = user.glob(".docker/contexts/meta/*/meta.json")
     path.write_text(content, encoding="utf-8")
@@ -284,7 +284,7 @@ def test_context_that_cannot_be_read_is_an_error(user: Path, content: str) -> No
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"currentContext": null}'])
-def test_config_without_a_context_means_the_default(user: Path, content: str) -> None:
+def test_docker_config_without_a_context_means_the_default_socket(user: Path, content: str) -> None:
     current(user, content)
     assert endpoint.find({}, user) == Endpoint(f"unix://{endpoint.DEFAULT}", "the default socket")
     (user / ".docker" / "config.json").unlink()

@@ -231,13 +231,17 @@ def test_cluster_without_a_login_names_the_fix(
 APP = "/apis/apps/v1/namespaces/shop/deployments/app"
 NS = "/api/v1/namespaces/ns"
 LEAVING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
-WANTED = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "app", "namespace": "shop"}}
+WANTED: dict[str, Any] = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "app", "namespace": "shop"},
+}
 NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ns", **LEAVING}}
 
 
 def leaving(finalizer: str = "foregroundDeletion") -> dict[str, Any]:
     spec = {"selector": {"matchLabels": {"app": "app"}}}
-    held = {**WANTED["metadata"], **LEAVING, "uid": "1", "finalizers": [finalizer]}  # type: ignore[dict-item]
+    held = {**WANTED["metadata"], **LEAVING, "uid": "1", "finalizers": [finalizer]}
     return {**WANTED, "metadata": held, "spec": spec}
 
 
@@ -255,7 +259,7 @@ def test_a_refusal_by_an_ending_namespace_is_waited_out(server: ApiServer, clust
     assert server.objects[f"{NS}/configmaps/a"] == CONFIG_MAP
 
 
-def test_an_object_that_does_not_end_is_named_with_its_holders(server: ApiServer, cluster: Cluster) -> None:
+def test_object_that_stays_after_deletion_is_named_with_its_finalizers(server: ApiServer, cluster: Cluster) -> None:
     server.objects[APP] = leaving("example.com/clean-up")
     with pytest.raises(BeingDeleted) as caught:
         deletion.await_end(cluster, [server.objects[APP]], timeout=0)
@@ -284,7 +288,7 @@ def test_a_workload_that_will_not_stay_is_not_waited_for(server: ApiServer, clus
     readiness.wait_ready(cluster, [WANTED], timeout=0)
 
 
-def test_an_annotation_never_makes_an_object(server: ApiServer, cluster: Cluster) -> None:
+def test_annotating_a_missing_object_creates_nothing(server: ApiServer, cluster: Cluster) -> None:
     with pytest.raises(ClusterError) as caught:
         cluster.change(CONFIG_MAP, {"metadata": {"annotations": {"a": "b"}}})
     assert (caught.value.status, server.objects) == (404, {})

@@ -139,7 +139,7 @@ def test_store_holds_what_is_in_the_bundle_and_in_files_of_ours(store: Anchors) 
 
 
 @pytest.mark.parametrize("place", ["lib/security/cacerts", "jre/lib/security/cacerts"])
-def test_a_java_has_its_file_in_one_of_two_places_and_a_keytool(place: str, tmp_path: Path) -> None:
+def test_java_trust_store_is_found_in_either_place_with_its_keytool(place: str, tmp_path: Path) -> None:
     assert java.find(tmp_path) is None
     assert java.find(tmp_path / ("x" * 300)) is None
     (tmp_path / place).parent.mkdir(parents=True)

@@ -252,7 +252,7 @@ def test_a_rule_for_all_leaves_the_dockerfile_to_the_build() -> None:
     assert project.work([ROOT / "a/main.py"]).copied
 
 
-def test_work_that_failed_is_done_together_with_the_next() -> None:
+def test_failed_dev_work_is_repeated_with_the_next_change() -> None:
     both = work("api/a.py").plus(work("web/site/a"))
     assert (images(both), list(both.copied[0].files.values())) == (["api:dev"], ["/site/a"])
     built = both.plus(work("web/site/b"))  # the files of both changes

@@ -23,7 +23,7 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.truststore.java import JAVA_PASSWORD
 from tests.support.tls import DOMAIN, NOW, handshake, make_pki, rogue_leaf
 
-# A public root has a serial number of zero.
+# cryptography warns of a root among certifi's whose serial number is zero.
 pytestmark = pytest.mark.filterwarnings("ignore:Parsed a serial number")
 
 SHARED = make_pki()

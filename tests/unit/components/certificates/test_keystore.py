@@ -275,7 +275,8 @@ def killed_at(count: int, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Path, "replace", replace_or_die)
 
 
-# A renewal of everything writes six files aside, renames their folder, and moves six files.
+# A renewal renames 13 times: six new files, the folder that holds them, and each of the six into its place. Once the
+# folder has its name, the new certificates count.
 @pytest.mark.fault(8)
 @pytest.mark.parametrize("count", range(13))
 def test_killed_renewal_leaves_old_or_new_certificates(

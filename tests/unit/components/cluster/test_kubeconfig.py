@@ -306,7 +306,9 @@ def make_null(path: Path) -> None:
         pytest.param(make_null, marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a device")),
     ],
 )
-def test_where_no_context_can_be_kept_nothing_changes(tmp_path: Path, own: Path, make: Callable[[Path], None]) -> None:
+def test_kubeconfig_path_that_can_be_no_file_is_refused_and_left_alone(
+    tmp_path: Path, own: Path, make: Callable[[Path], None]
+) -> None:
     """KUBECONFIG is /dev/null, a FIFO, a folder or a link into nowhere → an error that says so, before any lock."""
     path = tmp_path / "kube"
     make(path)

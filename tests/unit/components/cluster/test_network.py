@@ -1,4 +1,4 @@
-"""What nodes and pods are told of the network: a company's proxy and certificates, and whom DNS asks for names."""
+"""How nodes and pods use a company's network: its proxy, its certificates and its nameservers."""
 
 from __future__ import annotations
 

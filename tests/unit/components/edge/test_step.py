@@ -284,7 +284,7 @@ def test_socket_of_an_earlier_container_is_removed(
     assert not stale.exists() and stat.S_IMODE(stale.parent.stat().st_mode) == 0o770
 
 
-def test_where_its_socket_is_out_of_reach_it_gets_a_signal(box: EdgeContainer, engine: FakeEngine) -> None:
+def test_edge_reloads_by_a_signal_where_its_socket_is_out_of_reach(box: EdgeContainer, engine: FakeEngine) -> None:
     box.start(IMAGE)
     assert box.is_current()
     box.follow()

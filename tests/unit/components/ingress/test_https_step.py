@@ -86,7 +86,7 @@ def test_non_http_answer_is_reported(edge: TlsServer, names: Names, content: byt
     assert answer.status is None and answer.trouble.startswith("answered")
 
 
-def test_certificate_of_another_host_or_ca_is_not_trusted(edge: TlsServer, names: Names) -> None:
+def test_probe_refuses_the_certificate_of_another_host_or_ca(edge: TlsServer, names: Names) -> None:
     answer = probe(edge, names, "other.test")
     assert answer.status is None and "other.test" in answer.trouble
     names.root_certificate.write_bytes(make_pki(DOMAIN).root.cert_pem)

@@ -306,7 +306,9 @@ def test_external_registry_that_requires_an_account_is_ready(
     assert registry.tokens.asked and not registry.tokens.given, "not even to ask"
 
 
-def test_our_own_goes_and_its_data_stays(engine: FakeEngine, names: Names, external_step: ExternalRegistryStep) -> None:
+def test_own_registry_is_removed_and_its_data_kept_for_an_external_one(
+    engine: FakeEngine, names: Names, external_step: ExternalRegistryStep
+) -> None:
     start_own(engine, names)
     assert external_step.check().state is State.DRIFTED
     assert applied(external_step) == Status(State.READY, "answers; nodes go to http://theirs:5000")
@@ -315,7 +317,7 @@ def test_our_own_goes_and_its_data_stays(engine: FakeEngine, names: Names, exter
     assert engine.volumes == {}
 
 
-def test_our_own_stays_where_the_other_does_not_answer(engine: FakeEngine, names: Names) -> None:
+def test_own_registry_stays_while_the_external_one_does_not_answer(engine: FakeEngine, names: Names) -> None:
     start_own(engine, names)
     containers = list(engine.boxes)
     step = ExternalRegistryStep(engine, NETWORK, names, f"127.0.0.1:{free_port()}", purge=False)

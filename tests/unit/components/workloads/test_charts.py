@@ -341,7 +341,7 @@ def test_place_of_a_chart_is_handed_to_helm(remote: Path, tmp_path: Path, place:
 def test_repository_that_the_user_added_is_used_with_its_account(
     remote: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The user's helm has a password for the repository → helm is given its name, and no argument has an account."""
+    """The user added the repository to helm, with a password → helm is asked by the repository's name."""
     url = "https://charts.example.com"
     monkeypatch.setenv("HELM_REPOSITORIES", json.dumps([{"name": "mine", "url": f"{url}/"}]))
     chart = RemoteChart(chart="web", repo=url, version="1.2.3", lock=tmp_path / "l.yaml")

@@ -53,7 +53,7 @@ def test_hosts_of_an_ingress_are_below_the_sandboxs_domain() -> None:
         ("HTTPRoute", "nonsense", False),
     ],
 )
-def test_hosts_of_routes_and_certificates_are_changed(kind: str, spec: Any, changes: bool) -> None:
+def test_hosts_of_gateway_routes_and_certificates_move_to_the_domain(kind: str, spec: Any, changes: bool) -> None:
     moved = json.loads(json.dumps(spec).replace(BASE, DOMAIN))
     assert HOSTS.written(manifest(kind, spec=spec))["spec"] == (moved if changes else spec)
 

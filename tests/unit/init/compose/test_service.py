@@ -157,7 +157,7 @@ def test_places_that_a_build_fills_have_no_claim(tmp_path: Path) -> None:
     assert sort(tmp_path, *filled, context=".") == (Volumes(), [])
 
 
-def test_text_files_are_mounted(tmp_path: Path) -> None:
+def test_text_files_of_a_compose_service_are_mounted_at_their_paths(tmp_path: Path) -> None:
     write(tmp_path, {"nginx.conf": "a", "conf/sub/b.conf": "b", "conf/c.conf": "c"})
     placed, _ = sort(tmp_path, "./nginx.conf:/etc/nginx.conf:ro", "./conf:/etc/conf")
     assert placed.mounts == [
