@@ -5,13 +5,15 @@ from __future__ import annotations
 import socket
 from contextlib import ExitStack
 
+_given: set[int] = set()
+
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that no process listens on now; the kernel does not give the same one twice in a row."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 that no process listens on now, and that this process has not been given before."""
+    while (port := free_ports(1)[0]) in _given:
+        continue
+    _given.add(port)
+    return port
 
 
 def free_ports(count: int) -> tuple[int, ...]:
