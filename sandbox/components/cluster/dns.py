@@ -11,8 +11,9 @@ from typing import Any
 
 from sandbox.engine import Engine
 from sandbox.engine.container_host import host_address
-from sandbox.kube.api import Cluster
+from sandbox.kube.api import Cluster, title
 from sandbox.kube.readiness import troubles, wait_ready
+from sandbox.kube.workload_status import progress
 from sandbox.names import HOST, Names
 from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system.resolvers import Upstream
@@ -24,6 +25,9 @@ PODS = "k8s-app=kube-dns"
 SERVICES = "svc"  # the names of Services are below it, in the sandbox's domain and in the cluster's
 CLUSTER = f"{SERVICES}.cluster.local"
 REPLICAS = 2  # as kubeadm has it; it may have been scaled to none
+# DaemonSets of the pod network: of the bundle's nodes, and of the images that kind and minikube publish. A connection
+# that a pod opens before the network translates addresses gets no answer for its two minutes of retries.
+POD_NETWORK = ("flannel", "kindnet", "kube-proxy", "kube-router")
 # An annotation of CoreDNS's pods: a hash of the Corefile that they were started with.
 MARK = "sandbox.dev/corefile"
 
@@ -162,7 +166,10 @@ class Dns:
 
 @dataclass(frozen=True)
 class DnsStep(NothingToUndo):
-    """CoreDNS comes with the cluster, and kind's with its configuration; this step corrects it and waits for it."""
+    """CoreDNS comes with the cluster, and kind's with its configuration; this step corrects it.
+
+    It waits for CoreDNS and for the pod network, without which pods reach neither CoreDNS nor other machines.
+    """
 
     names: Names
     dns: Dns
@@ -176,6 +183,8 @@ class DnsStep(NothingToUndo):
         if live.get("data") != config_map(text)["data"]:
             return Status(State.DRIFTED, "another configuration")
         if problem := _absence(cluster) or next(troubles(cluster, [deployment(text)]), None):
+            return Status(State.DRIFTED, problem)
+        if problem := _network_problem(cluster):
             return Status(State.DRIFTED, problem)
         spec = (cluster.get("apps/v1", "Deployment", NAME, NAMESPACE) or {})["spec"]
         if spec.get("replicas") == 0:
@@ -191,6 +200,7 @@ class DnsStep(NothingToUndo):
         cluster.apply(config_map(text))
         cluster.apply(changes)
         wait_ready(cluster, [changes], timeout=120)
+        wait_until(partial(_network_problem, cluster), what="the pod network", timeout=120, pause=0.1)
         return self._ready
 
     @property
@@ -202,3 +212,11 @@ class DnsStep(NothingToUndo):
 def _absence(cluster: Cluster) -> str | None:
     """Return why the Deployment cannot be changed yet; kubeadm creates it last."""
     return None if cluster.get("apps/v1", "Deployment", NAME, NAMESPACE) else "not there yet"
+
+
+def _network_problem(cluster: Cluster) -> str | None:
+    """Return which DaemonSet of the pod network is not ready on all nodes, or None."""
+    for daemon_set in cluster.list("apps/v1", "DaemonSet", NAMESPACE):
+        if daemon_set["metadata"]["name"] in POD_NETWORK and (problem := progress(daemon_set)):
+            return f"{title(daemon_set)}: {problem}"
+    return None

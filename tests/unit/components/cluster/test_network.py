@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -214,3 +215,17 @@ def test_machine_has_a_name_unless_the_user_reassigns_it(server: ApiServer, dns_
     assert applied(bare) == Status(State.READY, "asks 9.9.9.9")
     text = server.objects[COREFILE]["data"]["Corefile"]
     assert f"10.0.0.6 {HOST}\n" in text and "172.30.0.1" not in text
+
+
+def test_dns_step_waits_until_pod_network_is_ready(server: ApiServer, dns_step: DnsStep) -> None:
+    flannel = "/apis/apps/v1/namespaces/kube-system/daemonsets/flannel"
+    dns_step.apply(NoWork())
+    status = {"observedGeneration": 1, "desiredNumberScheduled": 1, "updatedNumberScheduled": 1, "numberReady": 0}
+    metadata = {"name": "flannel", "generation": 1}
+    server.objects[flannel] = {"kind": "DaemonSet", "metadata": metadata, "spec": {}}
+    server.objects[flannel]["status"] = status
+    assert dns_step.check() == Status(State.DRIFTED, "DaemonSet flannel: 0 of 1 pods ready")
+    ready = threading.Timer(0.3, status.update, kwargs={"numberReady": 1})
+    ready.start()
+    assert applied(dns_step).state is State.READY
+    ready.join()
