@@ -7,6 +7,7 @@ lead elsewhere at the next lookup (DNS rebinding). So the address of each connec
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import socket
 import ssl
@@ -82,7 +83,7 @@ class GuardedAdapter(HTTPAdapter):
             HTTPConnectionPool: type("Plain", (_GuardedConnection,), guard),
             HTTPSConnectionPool: type("Secure", (_GuardedConnection, HTTPSConnection), guard),
         }
-        self._context = ssl.create_default_context()
+        self._is_loopback = home.is_loopback
         super().__init__(**options)
 
     def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
@@ -92,4 +93,11 @@ class GuardedAdapter(HTTPAdapter):
 
     def build_connection_pool_key_attributes(self, *args: Any, **options: Any) -> Any:
         host, tls = super().build_connection_pool_key_attributes(*args, **options)
+        if self._is_loopback and host["scheme"] == "http":  # no proxy, which may speak TLS, is asked
+            return host, tls
         return host, {**tls, "ssl_context": self._context}
+
+    @functools.cached_property
+    def _context(self) -> ssl.SSLContext:
+        """The system's certificates, which take longer to load than most answers of a local registry."""
+        return ssl.create_default_context()
