@@ -230,7 +230,7 @@ class Sandbox:
         engine = Engine.connect()
         with keeping(engine, self.names):
             used_engine.require(self.names)
-            steps, _, _ = machine_plan.steps(self._resolved or self.spec)
+            steps, _, _ = machine_plan.steps(self.resolved)
             return lifecycle.survey(steps)
 
     def parts(self) -> tuple[Part, ...]:

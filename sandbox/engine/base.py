@@ -151,6 +151,10 @@ class Door:
 
     def _inspect(self, doing: str, method: str, name: str) -> Any:
         """Return the answer about the object `name`, None if it does not exist. Raises EngineError about `doing`."""
-        with translated(doing), suppress(NotFound):
-            return self._ask(method, name)
-        return None
+
+        def inspect() -> Any:
+            with suppress(NotFound):
+                return getattr(self._api, method)(name)
+
+        with translated(doing):
+            return self._kept.answer((method, name), inspect)

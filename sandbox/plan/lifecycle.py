@@ -175,20 +175,27 @@ def stop(plan: Plan, report: Reporter) -> bool:
 def survey(plan: Plan, report: Reporter | None = None) -> Found:
     """Check every step.
 
-    A step whose needs are not ready is not checked: it is absent where one of them is, and unseen otherwise. Raises the
-    first error.
+    A step whose needs are not ready is not checked: it is absent where one of them is, and unseen otherwise. Those that
+    need a step with the field `delays_checks` false are checked at the same time as that. Raises the first error.
     """
     statuses: dict[str, Status] = {}
 
-    def visit(step: Step, _: Callable[[], None]) -> None:
+    def blocked(step: Step) -> Status | None:
         missing = [need for need in needed(step, statuses) if statuses[need].state is not State.READY]
-        if missing:
-            absent = any(statuses[need].state is State.ABSENT for need in missing)
-            statuses[step.name] = Status(State.ABSENT if absent else State.UNSEEN, f"waits for {', '.join(missing)}")
-        else:
-            statuses[step.name] = step.check()
+        if not missing:
+            return None
+        absent = any(statuses[need].state is State.ABSENT for need in missing)
+        return Status(State.ABSENT if absent else State.UNSEEN, f"waits for {', '.join(missing)}")
+
+    def visit(step: Step, usable: Callable[[], None]) -> None:
+        status = blocked(step)
+        if status is None and not getattr(step, "delays_checks", True):
+            usable()
+        statuses[step.name] = status or step.check()
 
     _walk(plan, visit, report or Silent())
+    for step in plan:
+        statuses[step.name] = blocked(step) or statuses[step.name]
     return [(step, statuses[step.name]) for step in plan]
 
 

@@ -57,6 +57,7 @@ class WiringStep(NothingToUndo):
     requires: tuple[str, ...] = ("cluster", "registry")
     after: tuple[str, ...] = ("join",)
     title: str = "Registry wired to the cluster"
+    delays_checks: bool = False  # what pods pulled is seen without it, and the canary takes a third of a second
 
     def check(self) -> Status:
         addresses = self._addresses()

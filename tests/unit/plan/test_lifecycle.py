@@ -371,6 +371,30 @@ def test_plan_changes_nothing_and_skips_checks_behind_missing() -> None:
     assert world == {"a", "c", "d"}
 
 
+def test_survey_checks_a_step_together_with_one_that_delays_no_checks() -> None:
+    world, next_is_checked = {"proof", "next", "last"}, threading.Event()
+
+    class Proof(FakeStep):
+        delays_checks = False
+
+        def check(self) -> Status:
+            assert next_is_checked.wait(PATIENCE)
+            return super().check()
+
+    class Next(FakeStep):
+        def check(self) -> Status:
+            next_is_checked.set()
+            return super().check()
+
+    proof = Proof("proof", world)
+    plan = [proof, Next("next", world, requires=("proof",)), FakeStep("last", world, requires=("next",))]
+    assert [status.state for _, status in survey(plan)] == [State.READY] * 3
+    proof.drifted.add("proof")
+    assert [status.state for _, status in survey(plan)] == [State.DRIFTED, State.UNSEEN, State.UNSEEN]
+    world.remove("proof")
+    assert [status.state for _, status in survey(plan)] == [State.ABSENT] * 3
+
+
 @st.composite
 def graphs(draw: st.DrawFn) -> dict[int, tuple[int, ...]]:
     """Acyclic needs: number -> the smaller numbers it needs."""
