@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from sandbox.config import untyped
 from sandbox.errors import SandboxError
 from sandbox.names import Home, Names
@@ -64,6 +62,8 @@ def save(names: Names, spec: ResolvedSpec) -> None:
 
 def load(names: Names) -> ResolvedSpec | None:
     """Load the saved spec of a sandbox; None when there is none. Raises SandboxError if it is damaged."""
+    from pydantic import ValidationError
+
     from sandbox.config.schema import ResolvedSpec
 
     try:

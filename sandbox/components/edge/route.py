@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.errors import SandboxError
 
 INGRESS, REGISTRY = "ingress", "registry"
 LOOPBACK = "127.0.0.1"
@@ -183,3 +187,8 @@ class RegistryRoute:
     @property
     def place(self) -> tuple[str, int]:
         return LOOPBACK, self.port
+
+
+def damaged(path: Path, error: Exception) -> SandboxError:
+    fix = f"rm -r {shlex.quote(str(path))}, then sandbox up"
+    return SandboxError(f"{path} is not a route", details=str(error), fix=fix, id="route")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,8 +10,8 @@ from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter
 
-from sandbox.components.edge.route import AddedRoute, Forward, Host, Port, RegistryRoute, Route
-from sandbox.errors import SandboxError, UsageError
+from sandbox.components.edge.route import AddedRoute, Forward, Host, Port, RegistryRoute, Route, damaged
+from sandbox.errors import UsageError
 from sandbox.system import files
 
 PATIENCE = 120.0  # seconds; recreating the edge may take several attempts
@@ -36,8 +35,7 @@ class RouteFiles(Generic[T]):
             except FileNotFoundError:  # another command has removed it
                 continue
             except (OSError, ValueError) as error:
-                fix = f"rm -r {shlex.quote(str(path))}, then sandbox up"
-                raise SandboxError(f"{path} is not a route", details=str(error), fix=fix, id="route") from error
+                raise damaged(path, error) from error
         return tuple(values)
 
     def save(self, folder: Path, value: T) -> None:

@@ -15,7 +15,7 @@ from sandbox.components.edge.route import Route
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import ContainerSpec, Engine
 from sandbox.engine.base import EngineError
-from sandbox.errors import UsageError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.names import LABEL, OWNER
 from sandbox.plan import saved_spec
 from sandbox.plan.used_engine import UsedEngine
@@ -67,6 +67,15 @@ def test_sandboxes_are_known_by_own_containers_and_routes(engine: FakeEngine) ->
         ("stopped", "stopped", ""),
         ("up", "running", ""),
     ]
+
+
+def test_list_names_a_damaged_route_file(engine: FakeEngine) -> None:
+    folder = context.home().edge / "routes"
+    folder.mkdir(parents=True)
+    (folder / "demo.json").write_text("{")
+    with pytest.raises(SandboxError, match=r"demo\.json is not a route") as caught:
+        known_sandboxes.sandboxes()
+    assert caught.value.id == "route" and "sandbox up" in caught.value.fix
 
 
 def test_list_has_folder_branch_and_memory_of_each_sandbox(engine: FakeEngine, tmp_path: Path) -> None:
