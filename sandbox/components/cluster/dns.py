@@ -21,7 +21,10 @@ from sandbox.system.wait import wait_until
 
 NAMESPACE = "kube-system"
 NAME = "coredns"
+SERVICE = "kube-dns"
 PODS = "k8s-app=kube-dns"
+# TCP, because bash can tell whether somebody answers; kube-proxy sets up TCP and UDP at the same time.
+CONNECT = 'timeout 2 bash -c ": </dev/tcp/$1/53"'
 SERVICES = "svc"  # the names of Services are below it, in the sandbox's domain and in the cluster's
 CLUSTER = f"{SERVICES}.cluster.local"
 REPLICAS = 2  # as kubeadm has it; it may have been scaled to none
@@ -201,7 +204,20 @@ class DnsStep(NothingToUndo):
         cluster.apply(changes)
         wait_ready(cluster, [changes], timeout=120)
         wait_until(partial(_network_problem, cluster), what="the pod network", timeout=120, pause=0.1)
+        wait_until(partial(self._service_problem, cluster), what="the Service of CoreDNS", timeout=60, pause=0.1)
         return self._ready
+
+    def _service_problem(self, cluster: Cluster) -> str | None:
+        """Return why the node does not reach CoreDNS by its Service, or None.
+
+        kube-proxy learns a second later than the Deployment that CoreDNS is ready, and refuses queries until then.
+        """
+        service = cluster.get("v1", "Service", SERVICE, NAMESPACE)
+        if service is None:
+            return None
+        address = service["spec"]["clusterIP"]
+        status, _ = self.dns.engine.execute(self.names.node, ["bash", "-c", CONNECT, "connect", address])
+        return f"no connection to {address}" if status else None
 
     @property
     def _ready(self) -> Status:

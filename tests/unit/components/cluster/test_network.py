@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,13 +20,14 @@ from sandbox.components.cluster.dns import DnsStep
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.cluster.pod_proxy import PodProxyStep
 from sandbox.components.network.proxy_settings import Proxies
+from sandbox.engine import ContainerSpec
 from sandbox.errors import UsageError
 from sandbox.names import HOST, INGRESS_SERVICE, Names
 from sandbox.step import State, Status
 from tests.support import memory_nodes
 from tests.support.api_server import POLICIES, ApiServer
 from tests.support.controllers import Controllers
-from tests.support.fakes import NETWORK, FakeEngine, NoWork, applied
+from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork, applied
 from tests.support.trust_roots import stranger
 
 VARIABLES = {"HTTPS_PROXY": 'http://u:p%41"\\@p:3128', "NO_PROXY": "a,b"}
@@ -229,3 +230,24 @@ def test_dns_step_waits_until_pod_network_is_ready(server: ApiServer, dns_step: 
     ready.start()
     assert applied(dns_step).state is State.READY
     ready.join()
+
+
+def test_dns_step_waits_until_kube_proxy_leads_to_coredns(
+    engine: FakeEngine, names: Names, server: ApiServer, dns_step: DnsStep
+) -> None:
+    server.objects["/api/v1/namespaces/kube-system/services/kube-dns"] = {
+        "kind": "Service",
+        "metadata": {"name": "kube-dns"},
+        "spec": {"clusterIP": "10.96.0.10"},
+    }
+    statuses, asked = iter([1, 1, 0]), []
+
+    def connect(_: object, argv: Sequence[str]) -> tuple[int, str]:
+        asked.append(argv[-1])
+        return next(statuses), ""
+
+    node = ContainerSpec(name=names.node, image="node", command=(), labels={}, network=NETWORK)
+    engine.boxes[names.node] = FakeContainer(node, "node")
+    engine.programs["bash"] = connect
+    dns_step.apply(NoWork())
+    assert asked == ["10.96.0.10"] * 3
