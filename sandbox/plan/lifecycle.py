@@ -319,7 +319,7 @@ def brief(error: BaseException) -> str:
     match error:
         case SandboxError():
             return error.brief
-        case OSError():
-            return cause(error)
+        case OSError():  # its own message first: during a rollback the error below it is the one that is rolled back
+            return error.strerror or cause(error)
         case _:
             return repr(error)

@@ -218,6 +218,16 @@ def test_failing_undo_hides_neither_the_rest_nor_first_error() -> None:
     assert reporter.details["failed", "C"] == "No space left on device"
 
 
+def test_failing_undo_names_its_own_cause_and_not_that_of_the_first_error() -> None:
+    world, reporter = set[str](), RecordingReporter()
+    plan = chain(world, "a", "b")
+    plan[0].unmaking = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device", "/var/lib/thing"))
+    plan[1].making = fail
+    with pytest.raises(SandboxError, match="it broke"):
+        up(plan, reporter)
+    assert reporter.details["failed", "A"] == "No space left on device"
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_step_drifted_after_apply_is_applied_once_more(times: int) -> None:
     world, left, made = set[str](), [times], list[str]()
