@@ -29,11 +29,11 @@ def dashboard(*, port: int | None) -> None:
     \b
     sandbox dashboard
     """
-    from sandbox.dashboard.watch import watch
+    from sandbox.dashboard import watch
 
-    with watch(begin().sandbox(), port=port or 0) as page:
-        click.echo(page.url)
-        page.serve()
+    page = watch.page(begin().sandbox(), port=port or 0)
+    click.echo(page.url)
+    page.serve()
 
 
 @click.command("mcp")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 import secrets
 import sys
 from collections.abc import Callable, Mapping
@@ -37,8 +38,11 @@ HEADERS = {
 
 LARGEST = 4096  # bytes of a request
 
-State = Callable[[], Mapping[str, Any]]
-# By the path after the slash; each takes the name of a sandbox and of a thing in it, and returns a text for people.
+log = logging.getLogger(__name__)
+
+# The parts of the page and its actions, by the path after the slash. A part returns what the page draws as JSON. An
+# action takes the name of a sandbox and of a thing in it, and returns a text for people.
+Parts = Mapping[str, Callable[[], Any]]
 Actions = Mapping[str, Callable[[str, str], str]]
 
 
@@ -47,8 +51,8 @@ class Dashboard(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, state: State, actions: Actions, *, port: int = 0) -> None:
-        self.state, self.actions = state, actions
+    def __init__(self, parts: Parts, actions: Actions, *, port: int = 0) -> None:
+        self.parts, self.actions = parts, actions
         self.token = secrets.token_urlsafe(24)
         try:
             super().__init__((ADDRESS, port), _Handler)
@@ -78,7 +82,7 @@ class Dashboard(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers GET with an asset, or with the state as JSON, and POST with the result of an action."""
+    """Answers GET with an asset, or with a part as JSON, and POST with the result of an action."""
 
     server: Dashboard
     server_version = f"sandbox/{__version__}"
@@ -86,17 +90,23 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 30
 
     def do_GET(self) -> None:
+        part = self.server.parts.get(self.path.removeprefix("/"))
         if self.headers.get("Host") not in self._hosts:
             self._refuse(421, "not a host of this server")
         elif self.path in ASSETS:
             name, kind = ASSETS[self.path]
             self._answer(200, kind, files("sandbox.dashboard").joinpath("assets", name).read_bytes())
-        elif self.path != "/state":
+        elif part is None:
             self._refuse(404, "no such page")
         elif not self._has_token:
             self._refuse(401, "open the address that `sandbox dashboard` printed")
         else:
-            self._answer(200, "application/json", json.dumps(self.server.state(), default=str).encode())
+            try:
+                content = part()
+            except Exception as error:  # the page shows the error, and asks again
+                log.warning("%s of the dashboard: %s", self.path, error, exc_info=not isinstance(error, SandboxError))
+                content = {"error": str(error)}
+            self._answer(200, "application/json", json.dumps(content, default=str).encode())
 
     def do_POST(self) -> None:
         action = self.server.actions.get(self.path.removeprefix("/"))

@@ -1,15 +1,9 @@
-"""Keeps the dashboard's content up to date while it is watched; shows a pod's logs, and restarts a workload."""
+"""What the dashboard shows and does: its parts, a pod's logs, and the restart of a workload."""
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 from sandbox.app import context, diagnosis, machine_plan
 from sandbox.app.core import Sandbox
@@ -25,73 +19,25 @@ from sandbox.names import Names
 from sandbox.plan import lifecycle, saved_spec
 from sandbox.sanitize import fit
 
-log = logging.getLogger(__name__)
-
 LINES = 200  # of the logs of each container
 PATIENCE = 10.0  # seconds to wait for another command on the sandbox
-WATCHED = 10.0  # seconds after the last request in which the page counts as watched
 
 
-class Live:
-    """Keeps the newest result of each part of the dashboard; one thread for each part reads it again and again.
-
-    A part is the function that reads it, and the seconds between two calls.
-    """
-
-    def __init__(self, parts: Mapping[str, tuple[Callable[[], Any], float]]) -> None:
-        self._parts = parts
-        self._results: dict[str, Any] = {}
-        self._asked = time.monotonic()
-        self._ended = threading.Event()
-
-    def start(self) -> None:
-        for name, (read, every) in self._parts.items():
-            threading.Thread(target=self._keep, args=(name, read, every), daemon=True).start()
-
-    def stop(self) -> None:
-        """Stop; a running read is not waited for."""
-        self._ended.set()
-
-    def newest(self) -> dict[str, Any]:
-        """Return the newest results; the page gets a part that has none yet with a later answer."""
-        self._asked = time.monotonic()
-        return dict(self._results)
-
-    def _keep(self, name: str, read: Callable[[], Any], every: float) -> None:
-        while not self._ended.is_set():
-            if time.monotonic() - self._asked < WATCHED:
-                try:
-                    self._results[name] = read()
-                except Exception as error:  # the page goes on, and shows the error
-                    log.exception("a part of the dashboard failed")
-                    self._results[name] = {"error": str(error)}
-            self._ended.wait(every)
-
-
-@contextmanager
-def watch(sandbox: Sandbox, *, port: int) -> Iterator[Dashboard]:
-    """Keep the page's content up to date during the block. Raises SandboxError where the port is taken.
+def page(sandbox: Sandbox, *, port: int) -> Dashboard:
+    """Return the server of the page. Raises SandboxError where the port is taken.
 
     Steps are shown of `sandbox` alone, whose spec is known.
     """
     home, engine = context.home(), Engine.connect()
     steps, _, _ = machine_plan.steps(sandbox.spec)
     surveys = {sandbox.name: partial(lifecycle.survey, steps)}
-    live = Live(
-        {
-            "sandboxes": (lambda: sandbox_state.sandboxes(home, engine, surveys, now=datetime.now(UTC)), 2),
-            "edge": (lambda: sandbox_state.attempt(partial(sandbox_state.edge, home, engine)), 2),
-            "registries": (lambda: sandbox_state.registries(home, engine), 10),
-            "doctor": (lambda: [row.as_json() for row in diagnosis.rows(sandbox.spec, wake=False)], 30),
-        }
-    )
-    doing = {"logs": logs, "restart": restart}
-    page = Dashboard(live.newest, doing, port=port)
-    live.start()
-    try:
-        yield page
-    finally:
-        live.stop()
+    parts = {
+        "sandboxes": lambda: sandbox_state.sandboxes(home, engine, surveys, now=datetime.now(UTC)),
+        "edge": lambda: sandbox_state.edge(home, engine),
+        "registries": lambda: sandbox_state.registries(home, engine),
+        "doctor": lambda: [row.as_json() for row in diagnosis.rows(sandbox.spec, wake=False)],
+    }
+    return Dashboard(parts, {"logs": logs, "restart": restart}, port=port)
 
 
 def logs(sandbox: str, pod: str) -> str:

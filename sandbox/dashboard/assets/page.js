@@ -1,10 +1,11 @@
-// Asks for the state every two seconds and draws the parts that changed. Everything foreign becomes text, never markup.
+// Asks for each part again and again, and draws what changed. Everything foreign becomes text, never markup.
 "use strict";
 
-const EVERY = 2000;
+const EVERY = { sandboxes: 2000, edge: 2000, registries: 10000, doctor: 30000 };  // milliseconds, by part
 const UP = ["running", "existing"];  // states of a cluster that is not about to change
 const token = location.hash.slice(1);
-const drawn = new Map();  // part -> the JSON it was drawn from
+const state = {};  // the newest answer for each part
+const drawn = new Map();  // section of the page -> the JSON it was drawn from
 
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -207,13 +208,13 @@ function machine(edge, doctor) {
   return make("section", { class: "machine", "data-part": "" }, make("h2", {}, "This machine"), columns([routes], [checks]));
 }
 
-function sandboxes(state) {
+function sandboxes() {
   return Array.isArray(state.sandboxes) ? state.sandboxes : [];
 }
 
-function draw(state) {
+function draw() {
   const main = document.getElementById("main");
-  const parts = new Map(sandboxes(state).map((one) => [one.name, [one, (state.registries || {})[one.name]]]));
+  const parts = new Map(sandboxes().map((one) => [one.name, [one, (state.registries || {})[one.name]]]));
   parts.set("", [state.edge, state.doctor]);
   for (const [part, element] of [...main.querySelectorAll("[data-part]")].map((each) => [each.dataset.part, each])) {
     if (!parts.has(part)) { element.remove(); drawn.delete(part); }
@@ -248,20 +249,20 @@ let pressed = false;
 addEventListener("pointerdown", () => { pressed = true; });
 for (const end of ["pointerup", "pointercancel", "blur"]) addEventListener(end, () => { pressed = false; });
 
-async function look() {
+async function look(part) {
   try {
-    const answer = await fetch("/state", { headers: { Authorization: `Bearer ${token}` } });
+    const answer = await fetch(`/${part}`, { headers: { Authorization: `Bearer ${token}` } });
     if (!answer.ok) throw new Error(await answer.text());
-    const state = await answer.json();
-    if (!pressed) draw(state);
-    const running = sandboxes(state).filter((one) => UP.includes(one.cluster)).length;
-    say((state.sandboxes || {}).error || `${running} of ${sandboxes(state).length} running`, !!(state.sandboxes || {}).error);
+    state[part] = await answer.json();
+    if (!pressed) draw();
+    const running = sandboxes().filter((one) => UP.includes(one.cluster)).length;
+    say((state.sandboxes || {}).error || `${running} of ${sandboxes().length} running`, !!(state.sandboxes || {}).error);
     document.title = `sandbox: ${running} running`;
-    if (!sandboxes(state).length && Array.isArray(state.sandboxes)) say("no sandboxes; create one with: sandbox up", false);
+    if (!sandboxes().length && Array.isArray(state.sandboxes)) say("no sandboxes; create one with: sandbox up", false);
   } catch (error) {
     say(error instanceof TypeError ? "not connected: `sandbox dashboard` has ended" : String(error.message), true);
   }
-  setTimeout(look, EVERY);
+  setTimeout(look, EVERY[part], part);
 }
 
 document.addEventListener("keydown", (event) => {
@@ -273,4 +274,4 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "o" && at >= 0) all[at].parentElement.open = !all[at].parentElement.open;
 });
 
-look();
+Object.keys(EVERY).forEach(look);

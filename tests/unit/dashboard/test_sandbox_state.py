@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import threading
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +15,6 @@ from sandbox.components.edge.route import Route
 from sandbox.config.schema import ResolvedSpec
 from sandbox.dashboard import watch
 from sandbox.dashboard.sandbox_state import pod_state, sandboxes
-from sandbox.dashboard.watch import Live
 from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import Names
@@ -137,26 +131,3 @@ def test_only_pods_of_own_sandboxes_have_logs(demo: ApiServer, sandbox: str, pod
 def test_restart_of_nothing_is_an_error(demo: ApiServer, tmp_path: Path) -> None:
     with pytest.raises(SandboxError):
         watch.restart("demo", "shop/deployment/none")
-
-
-def test_a_slow_part_is_not_waited_for_and_a_failed_one_says_why() -> None:
-    hold, counter, deadline = threading.Event(), itertools.count(), time.monotonic() + 10
-    bad = partial(os.environ.__getitem__, "NONE_SUCH")
-    watched = Live({"slow": (hold.wait, 1), "bad": (bad, 1), "good": (partial(next, counter), 0.01)})
-    watched.start()
-    while watched.newest().get("good", 0) < 2 or "bad" not in watched.newest():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    assert watched.newest().keys() == {"bad", "good"} and watched.newest()["bad"] == {"error": "'NONE_SUCH'"}
-    hold.set()
-    watched.stop()
-
-
-def test_state_is_not_polled_without_watchers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "WATCHED", 0.0)
-    counter = itertools.count()
-    watched = Live({"count": (partial(next, counter), 0.01)})
-    watched.start()
-    time.sleep(0.1)
-    watched.stop()
-    assert next(counter) == 0

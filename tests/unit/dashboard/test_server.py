@@ -25,7 +25,7 @@ def restarted(sandbox: str, name: str) -> str:
 
 @pytest.fixture
 def page() -> Iterator[Dashboard]:
-    dashboard = Dashboard(lambda: STATE, {"restart": restarted})
+    dashboard = Dashboard({"state": lambda: STATE, "broken": lambda: 1 / 0}, {"restart": restarted})
     thread = threading.Thread(target=dashboard.serve)
     thread.start()
     yield dashboard
@@ -76,6 +76,11 @@ def test_state_needs_the_token_and_the_servers_own_host(page: Dashboard) -> None
         assert ask(page, "/state", method, Authorization=token)[0].status == 501
 
 
+def test_part_that_fails_says_why(page: Dashboard) -> None:
+    answer, body = ask(page, "/broken", Authorization=f"Bearer {page.token}")
+    assert (answer.status, json.loads(body)) == (200, {"error": "division by zero"})
+
+
 BODY = json.dumps({"sandbox": "demo", "name": "shop/deployment/web"})
 
 
@@ -120,4 +125,4 @@ def test_a_port_that_is_taken_is_said(page: Dashboard) -> None:
     port = urlsplit(page.url).port
     assert port
     with pytest.raises(SandboxError, match=f"port {port}"):
-        Dashboard(lambda: STATE, {}, port=port)
+        Dashboard({}, {}, port=port)
