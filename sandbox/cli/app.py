@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -21,15 +20,6 @@ class Group(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        names = self.list_commands(ctx)
-        if not ctx.resilient_parsing and not args[0].startswith("-") and args[0] not in names:
-            near = difflib.get_close_matches(args[0], names, n=1)
-            ctx.fail(" ".join((f"No such command '{args[0]}'.", *(f"Did you mean '{name}'?" for name in near))))
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -50,9 +40,8 @@ class Lazy(Group):
         super().__init__(*arguments, **options)
         self._sections = sections
         self._lazy = {name: command for section in sections.values() for name, command in section.items()}
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self._lazy)
+        # Click lists these, and suggests them for a mistyped one.
+        self.commands = {name: click.Command(name, help=command.summary) for name, command in self._lazy.items()}
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._lazy:
