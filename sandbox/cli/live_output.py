@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.live import Live as RichLive
+from rich.console import Console
 from rich.markup import escape
-from rich.spinner import Spinner
-from rich.table import Table
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn
+from rich.table import Column
 
 from sandbox.report import Reporter, result
 from sandbox.sanitize import fit
@@ -19,38 +16,32 @@ class Live(Reporter):
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
-        self._running: dict[str, tuple[float, str]] = {}
-        self._spinner = Spinner("dots")
-        self._live = RichLive(self, console=self._console, refresh_per_second=10, transient=True)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        now = time.monotonic()
-        table = Table.grid(padding=(0, 1))
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True, overflow="ellipsis")
-        for step, (started, detail) in list(self._running.items()):
-            words = f"[dim]{now - started:.0f} s  {escape(fit(detail))}[/dim]"
-            table.add_row(self._spinner, escape(fit(step)), words)
-        yield table
+        self._running: dict[str, TaskID] = {}
+        message = TextColumn(
+            "[dim]{task.elapsed:.0f} s  {task.fields[message]}[/dim]",
+            table_column=Column(no_wrap=True, overflow="ellipsis"),
+        )
+        columns = (SpinnerColumn(style=""), TextColumn("{task.description}"), message)
+        self._progress = Progress(*columns, console=self._console, transient=True)
 
     def event(self, event: str, step: str, detail: str = "", seconds: float | None = None) -> None:
         match event:
             case "began":
-                self._running[step] = (time.monotonic(), "")
-                self._live.start()
+                self._running[step] = self._progress.add_task(escape(fit(step)), total=None, message="")
+                self._progress.start()
                 return
             case "progress":
                 if step in self._running:
-                    self._running[step] = (self._running[step][0], detail)
+                    self._progress.update(self._running[step], message=escape(fit(detail)))
                 return
             case "interrupted":
                 pass
             case _:
                 self._show(event, step, *result(event, detail, seconds))
-        self._running.pop(step, None)
+        if step in self._running:
+            self._progress.remove_task(self._running.pop(step))
         if not self._running:
-            self._live.stop()
+            self._progress.stop()
 
     def _show(self, event: str, step: str, took: str, words: str) -> None:
         mark = "[red]✗[/red]" if event == "failed" else "[green]✓[/green]"
