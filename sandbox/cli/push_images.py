@@ -87,21 +87,14 @@ class PushDisplay(Observer):
         self._total = 0
         self._began = self._shown = time.monotonic()
         self._counting = threading.Lock()
-        self._runs = False
 
     def __enter__(self) -> Self:
-        self._runs = True
         self._reporter.began(self._step)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Leave the terminal as it was found."""
-        if self._runs:
-            self._reporter.interrupted(self._step)
-        self._runs = False
+        """Leave the terminal as it was found: what is printed on stdout next must not be drawn over."""
+        self._reporter.interrupted(self._step)
 
     def building(self, target: str) -> None:
         self._reporter.progress(self._step, f"building {target}")
@@ -208,8 +201,7 @@ def push_images(
     elif pruning and not unlisted:
         call.say("nothing to prune: the manifest names every tag of the registry")
     with sandbox.session.pushing(whose, "push") if whose else nullcontext():
-        with PushDisplay(reporter(call.progress), call.say, "Push") as display:
-            report = _push(work, display, call, sandbox if whose else None, locked, fail_fast, verify)
+        report = _push(work, call, sandbox if whose else None, locked, fail_fast, verify)
         if pruning and unlisted:
             pruning.delete()
             report.pruned = unlisted
@@ -223,7 +215,6 @@ def push_images(
 
 def _push(
     work: ImagePush,
-    display: PushDisplay,
     call: Call,
     sandbox: Sandbox | None,
     locked: bool,
@@ -232,9 +223,10 @@ def _push(
 ) -> Push:
     """Push, verify, update the lock; after an error the report is printed before the error is raised."""
     started = time.monotonic()
-    results, failure = _tried(work, display, fail_fast=fail_fast)
-    seconds = time.monotonic() - started
-    report = _report(work.targets, results, failure, sent=display.bytes, seconds=seconds)
+    display = PushDisplay(reporter(call.progress), call.say, "Push")
+    with display:
+        results, failure = _tried(work, display, fail_fast=fail_fast)
+    report = _report(work.targets, results, failure, sent=display.bytes, seconds=time.monotonic() - started)
     part = "verify"
     try:
         if verify and results:
@@ -243,14 +235,12 @@ def _push(
             call.say(f"verified: {count(len(results), 'image')}, {megabytes(report.verified_bytes)} read back")
         part = "lock"
         if not locked and (changes := work.follow(results)):
-            display.close()
             call.say(f"{work.file.path}: {', '.join(changes)}")
         if failure:
             raise failure
     except SandboxError as error:
         if error is not failure:
             setattr(report, part, Reason(error.id, error.brief, error.details, error.fix))
-        display.close()
         call.show(report, _lines(report))
         error.reported = True
         raise
