@@ -25,9 +25,6 @@ def dashboard(*, port: int | None) -> None:
 
     The page is on 127.0.0.1; open the printed address, which has its token. It shows pods' logs and restarts workloads.
     Steps are those of the sandbox whose spec you give or that is in this folder.
-
-    \b
-    sandbox dashboard
     """
     from sandbox.dashboard import watch
 
@@ -80,7 +77,6 @@ def kubeconfig(*, read_only: bool, namespace: str | None) -> None:
 
     \b
     sandbox kubeconfig --read-only > agent.kubeconfig
-    sandbox kubeconfig --namespace shop
     """
     call = begin()
     spec = chosen_spec.brought_up(call.spec().name)

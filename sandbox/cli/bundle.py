@@ -32,10 +32,7 @@ _file = click.argument("file", type=click.Path(path_type=Path))
 
 @click.group("bundle", cls=Group)
 def bundle() -> None:
-    """Build system images and tools, and save them to one file.
-
-    A machine without a network loads them from that file.
-    """
+    """Build system images and tools, and save them to one file."""
 
 
 @bundle.command("build")
@@ -50,7 +47,6 @@ def build(components: tuple[str, ...], *, kubernetes: str | None) -> None:
 
     \b
     sandbox bundle build
-    sandbox bundle build kind
     sandbox bundle build --kubernetes 1.35   for cluster: {kubernetes: v1.35}
     """
     call = begin("stopping", "finished components are kept; run `sandbox bundle build` again to continue")
@@ -62,11 +58,7 @@ def build(components: tuple[str, ...], *, kubernetes: str | None) -> None:
 @bundle.command("ensure")
 @progress_option
 def ensure() -> None:
-    """Get the images and tools that `up` needs: use existing ones, else pull them, else build them.
-
-    \b
-    sandbox bundle ensure
-    """
+    """Get the images and tools that `up` needs: use existing ones, else pull them, else build them."""
     call = begin("stopping", "finished components are kept; run `sandbox bundle ensure` again to continue")
     engine = Engine.connect()
     store = Store(context.home().bundle)
@@ -97,12 +89,7 @@ class BundleComponent:
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @output_option(tuple[BundleComponent, ...])
 def list_(file: Path | None) -> None:
-    """List the components of this machine's bundle, or of FILE, with versions and sizes.
-
-    \b
-    sandbox bundle list
-    sandbox bundle list all.bundle -o json
-    """
+    """List the components of this machine's bundle, or of FILE, with versions and sizes."""
     call = begin()
     parts: list[tuple[Component | Recipe, int | None]] = []
     if file is None:
@@ -132,12 +119,10 @@ def save(file: Path, *, raw: bool) -> None:
     """Write everything that `up` needs to one file: images, tools, digests and a bill of materials.
 
     With -n NAME, the file also contains that sandbox as it was last brought up: spec, manifests and images.
-
-    The same bundle gives the same bytes each time. sbom.cdx.json in it is the bill of materials (CycloneDX).
+    The same bundle gives the same bytes each time.
 
     \b
     sandbox bundle save sandbox.bundle
-    sandbox bundle save --raw /media/stick/sandbox.bundle
     sandbox bundle save demo.bundle -n demo   for: sandbox up --from demo.bundle
     """
     call = begin("stopping")

@@ -98,12 +98,7 @@ def add(kind: str, **given: Any) -> None:
 @spec_options
 @output_option(Accounts)
 def list_() -> None:
-    """List the cluster's accounts, their namespaces and expiry. Shows no secret.
-
-    \b
-    sandbox credentials list
-    sandbox credentials list -n demo -o json
-    """
+    """List the cluster's accounts, their namespaces and expiry. Shows no secret."""
     call = begin()
     spec = call.sandbox().spec
     logins = [login for _, login in sorted(_pods(spec).logins.read().items())]
@@ -147,11 +142,7 @@ def remove(secret: str) -> None:
 )
 @change_options()
 def refresh(*, secrets: tuple[str, ...]) -> None:
-    """Read the files again and get new tokens now.
-
-    \b
-    sandbox credentials refresh
-    """
+    """Read the files again and get new tokens now."""
     with _changing(begin("stopping")) as (spec, pods):
         logins = [_login(spec, pods, secret) for secret in secrets] or list(pods.logins.read().values())
         failed = pods.renew(logins, now=datetime.now(UTC))

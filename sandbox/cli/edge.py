@@ -59,10 +59,6 @@ def status() -> int:
 
     Connections and bytes are counted per server, since HAProxy last started a new worker. Exit code 1 if the edge is
     not running, if all servers of a route are down, or if no pod is ready for a port.
-
-    \b
-    sandbox edge status
-    sandbox edge status -o json
     """
     call = begin()
     status, edge = _read()
@@ -93,7 +89,6 @@ def url(host: str | None, *, qr: bool) -> None:
     \b
     sandbox edge url app.demo.sandbox.localhost -n demo --qr
     sandbox edge url shop/db
-    sandbox edge url -o json
     """
     call = begin()
     if call.name:
@@ -118,10 +113,6 @@ def open_page(host: str | None) -> None:
     """Open the page of HOST, by default the sandbox's first host.
 
     It also prints the URL; without a screen, or in a pipe, it does only that.
-
-    \b
-    sandbox open
-    sandbox open app.demo.sandbox.localhost
     """
     url = host_urls(begin().spec().name, host, for_others=False)[0]
     click.echo(url)
@@ -131,12 +122,7 @@ def open_page(host: str | None) -> None:
 
 @edge.group("route", cls=Group)
 def route() -> None:
-    """Add, remove and list routes to servers outside the cluster.
-
-    \b
-    sandbox edge route add app.demo.sandbox.localhost localhost:3000
-    sandbox edge route remove app.demo.sandbox.localhost
-    """
+    """Add, remove and list routes to servers outside the cluster."""
 
 
 @route.command("add")
@@ -175,11 +161,7 @@ def remove(host: str) -> None:
 @route.command("list")
 @output_option(tuple[AddedRoute, ...])
 def list_() -> None:
-    """List the routes that `add` added.
-
-    \b
-    sandbox edge route list
-    """
+    """List the routes that `add` added."""
     call = begin()
     added = edge_routes.added()
     lines = (f"{route.host} → {route.to}   sandbox {route.sandbox}" for route in added)
@@ -188,12 +170,7 @@ def list_() -> None:
 
 @edge.group("port", cls=Group)
 def port() -> None:
-    """Route TCP ports of this machine to Services.
-
-    \b
-    sandbox edge port add 5432 shop/db
-    sandbox edge port remove 5432
-    """
+    """Route TCP ports of this machine to Services."""
 
 
 @port.command("add")
@@ -237,11 +214,7 @@ def remove_port(port: int | str) -> None:
 @port.command("list")
 @output_option(tuple[PortStatus, ...])
 def list_ports() -> None:
-    """List all ports of Services, with the number of pods ready for each.
-
-    \b
-    sandbox edge port list
-    """
+    """List all ports of Services, with the number of pods ready for each."""
     call = begin()
     ports = edge_ports.statuses()
     none = "no ports; add one with: sandbox edge port add auto NAMESPACE/SERVICE:PORT"

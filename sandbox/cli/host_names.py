@@ -30,10 +30,6 @@ def install() -> None:
     """Add a line for each host of the sandbox to the hosts file, after asking; `uninstall` removes them.
 
     The sandbox must be up. Lines of before are replaced. It needs root, by sudo.
-
-    \b
-    sandbox hosts install
-    sandbox hosts install -n demo --dry-run
     """
     call = begin()
     _change(call, resolvable_names.install(call.spec().name))
@@ -47,10 +43,6 @@ def uninstall() -> None:
     """Remove the lines of one sandbox, or of all, from the hosts file.
 
     No other line changes. You can still run it when the sandbox is gone.
-
-    \b
-    sandbox hosts uninstall
-    sandbox hosts uninstall -n demo --yes
     """
     call = begin()
     _change(call, resolvable_names.uninstall(call.name))
