@@ -23,8 +23,7 @@ ALLOWED = ("down", "stop", "outside-files")
 def dashboard(*, port: int | None) -> None:
     """Serve a live page of all sandboxes, until Ctrl-C.
 
-    The page is on 127.0.0.1; open the printed address, which has its token. It shows pods' logs and restarts workloads.
-    Steps are those of the sandbox whose spec you give or that is in this folder.
+    Open the printed address. Steps are those of the sandbox whose spec you give or that is in this folder.
     """
     from sandbox.dashboard import watch
 

@@ -163,8 +163,6 @@ def load(file: Path) -> None:
 def verify(file: Path) -> None:
     """Check a bundle file, and name what has changed or is missing.
 
-    It prints the bundle's identity, a digest of all its digests. Compare it with what `save` printed.
-
     \b
     sandbox bundle verify all.bundle
     """

@@ -33,9 +33,8 @@ _OPTIONS = {"registries": "--registry", "accounts": "--account", "namespaces": "
 def credentials() -> None:
     """Give pods your accounts at other registries.
 
-    They are of docker, gcr, ecr and acr. All pods can pull with them, by the kubelet's own logins; or only those of the
-    named namespaces, by a pull Secret of their service accounts. Keys stay on this machine: the cluster gets tokens,
-    which a process renews before they expire. Only passwords of `docker login` enter the cluster unchanged.
+    Keys stay on this machine: the cluster gets tokens, which are renewed before they expire. Only passwords of `docker
+    login` enter the cluster unchanged.
     """
 
 

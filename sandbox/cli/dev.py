@@ -19,7 +19,7 @@ from sandbox.app.dev.loop import DevLoop
 from sandbox.cli import prompts
 from sandbox.cli.error_handler import error_of, report
 from sandbox.cli.options import begin, change_options, spec_options
-from sandbox.cli.output import Events
+from sandbox.cli.output import JsonLines
 from sandbox.cli.up import welcome
 from sandbox.cli.workloads import crash_text, log_line
 from sandbox.errors import SandboxError
@@ -79,7 +79,7 @@ class DevOutput(DevReport):
     def __init__(self, progress: str) -> None:
         self._lock = threading.Lock()
         self._quiet = progress == "quiet"
-        self._events = Events(sys.stderr, needed=True) if progress == "json" else None
+        self._events = JsonLines(sys.stderr, needed=True) if progress == "json" else None
 
     def _show(self, event: str, text: str, fields: Mapping[str, Any], *, grave: bool = False) -> None:
         if self._events:

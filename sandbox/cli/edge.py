@@ -12,7 +12,6 @@ import click
 from sandbox.app import context
 from sandbox.app.edge import edge_ports, edge_routes, edge_state
 from sandbox.app.edge.edge_ports import Balanced, PortStatus
-from sandbox.app.edge.edge_state import EdgeState
 from sandbox.app.views.known_sandboxes import require_known
 from sandbox.app.views.overview import host_urls
 from sandbox.cli import completion
@@ -61,14 +60,23 @@ def status() -> int:
     not running, if all servers of a route are down, or if no pod is ready for a port.
     """
     call = begin()
-    status, edge = _read()
+    home, engine = context.home(), Engine.connect()
+    edge, ports = edge_state.read(home, engine), edge_ports.statuses()
+    status = EdgeStatus(
+        running=edge.running,
+        ports=edge.listens,
+        routes=edge.routes,
+        tcp=[port for port in ports if not port.host],
+        tls=[port for port in ports if port.host],
+        load_balancers=edge_ports.balanced(routes.load(home.edge), home, engine),
+    )
     call.show(status, _lines(status))
     if edge.running and not edge.answers and call.output == "text":
         click.echo(
             "HAProxy's admin socket is not reachable on this engine: health and statistics are unknown", err=True
         )
     down = any(route.servers and all(server.health == "DOWN" for server in route.servers) for route in status.routes)
-    without_pods = any(port.ready == 0 for port in (*status.tcp, *status.tls))
+    without_pods = any(port.ready == 0 for port in ports)
     return 0 if status.running and not down and not without_pods else 1
 
 
@@ -182,8 +190,7 @@ def add_port(port: int | str, to: str, *, proxy_protocol: bool) -> None:
     """Route port PORT of this machine to a Service.
 
     PORT may be auto: the Service's port, or the next free one. Without :PORT it is the Service's port of that number.
-    It listens at `edge.listen`, and stays until `remove`, also after `down`. In sandbox.yaml: edge: {tcp: [{port: 5432,
-    to: shop/db}]}. For UDP use the address of a Service of type LoadBalancer.
+    It stays until `remove`, also after `down`. For UDP use the address of a Service of type LoadBalancer.
 
     \b
     sandbox edge port add 5432 shop/db
@@ -219,21 +226,6 @@ def list_ports() -> None:
     ports = edge_ports.statuses()
     none = "no ports; add one with: sandbox edge port add auto NAMESPACE/SERVICE:PORT"
     call.show(ports, map(_port_line, ports), none=none)
-
-
-def _read() -> tuple[EdgeStatus, EdgeState]:
-    home = context.home()
-    engine = Engine.connect()
-    edge, ports = edge_state.read(home, engine), edge_ports.statuses()
-    status = EdgeStatus(
-        running=edge.running,
-        ports=edge.listens,
-        routes=edge.routes,
-        tcp=[port for port in ports if not port.host],
-        tls=[port for port in ports if port.host],
-        load_balancers=edge_ports.balanced(routes.load(home.edge), home, engine),
-    )
-    return status, edge
 
 
 def _lines(status: EdgeStatus) -> Iterator[str]:

@@ -15,11 +15,7 @@ from sandbox.cli.options import Call, begin, dry_run_option, name_option, spec_o
 
 @click.group("hosts", cls=Group)
 def hosts() -> None:
-    """Let this machine resolve the hosts of a sandbox, in its hosts file.
-
-    Browsers, curl and most Linux systems resolve every name below localhost by themselves. Safari and other programs
-    on macOS and Windows do not; and names in another domain need these lines everywhere.
-    """
+    """Let this machine resolve the hosts of a sandbox, in its hosts file."""
 
 
 @hosts.command("install")

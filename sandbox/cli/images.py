@@ -92,11 +92,7 @@ def collect() -> None:
 @dry_run_option
 @yes_option()
 def prune() -> None:
-    """Remove the node images that your `up` made of published ones and nothing uses.
-
-    Those of running and stopped sandboxes and of your snapshots stay. The next `up` with such nodes makes its image
-    again, from the published one, which stays.
-    """
+    """Remove the node images that your `up` made of published ones and nothing uses."""
     call = begin("stopping")
     engine = Engine.connect()
     made = machine_node.made(engine, snapshots.store().images())

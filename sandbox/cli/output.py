@@ -86,7 +86,7 @@ def note(progress: str, line: str) -> None:
         case "quiet":
             return
         case "json":
-            Events(sys.stderr).add("note", detail=fit(line))
+            JsonLines(sys.stderr).add("note", detail=fit(line))
         case _:
             Lines(sys.stderr).add(fit(line))
 
@@ -153,14 +153,6 @@ def event_line(event: str, **more: Any) -> str:
     return json.dumps({"time": round(time.time(), 3), "event": event, **more})
 
 
-class Events:
-    def __init__(self, out: TextIO, *, needed: bool = False) -> None:
-        self._lines = Lines(out, needed=needed)
-
-    def add(self, event: str, **more: Any) -> None:
-        self._lines.add(event_line(event, **more))
-
-
 class Plain(Reporter):
     """A line for each step when it is done, and at most every ten seconds the last progress of a long one."""
 
@@ -191,12 +183,15 @@ class Plain(Reporter):
 
 
 class JsonLines(Reporter):
-    """One JSON object an event: {time, event, step, detail?, seconds?}."""
+    """One JSON object an event: {time, event, …}; those of a step have {step, detail?, seconds?}."""
 
-    def __init__(self, out: TextIO) -> None:
-        self._events = Events(out)
+    def __init__(self, out: TextIO, *, needed: bool = False) -> None:
+        self._lines = Lines(out, needed=needed)
+
+    def add(self, event: str, **more: Any) -> None:
+        self._lines.add(event_line(event, **more))
 
     def event(self, event: str, step: str, detail: str = "", seconds: float | None = None) -> None:
         more: dict[str, Any] = {"detail": detail} if detail or event in DETAILED else {}
         more |= {} if seconds is None else {"seconds": round(seconds, 3)}
-        self._events.add(event, step=step, **more)
+        self.add(event, step=step, **more)

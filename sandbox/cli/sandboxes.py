@@ -87,11 +87,7 @@ def start() -> None:
 @named_spec_options
 @change_options()
 def stop() -> None:
-    """Stop a sandbox's containers; keep all data.
-
-    It then uses no processor time and no memory, and stays stopped when the engine or the machine restarts, until
-    `sandbox start` or `sandbox up`. Other sandboxes keep running.
-    """
+    """Stop a sandbox's containers; keep all data."""
     sandbox = begin("stopping", "run `sandbox stop` again to stop the rest, or `sandbox start`").sandbox()
     if not sandbox.stop():
         _note_idle(sandbox)
@@ -102,11 +98,7 @@ def stop() -> None:
 @spec_options
 @change_options()
 def pause() -> None:
-    """Pause a sandbox until it is used; keep all memory.
-
-    The next client of its hosts, kubectl and every command of sandbox wake it, within a second. With `pause_after: 30m`
-    in sandbox.yaml it is paused automatically after that time without a client.
-    """
+    """Pause a sandbox until it is used; keep all memory."""
     sandbox = begin("stopping", "the sandbox is not paused; run `sandbox pause` again").sandbox()
     if sandbox.pause():
         sandbox.session.say(f"it wakes when it is used, or by: sandbox start {sandbox.name}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from sandbox.app.edge import edge_state
 from sandbox.app.running import project_workloads
-from sandbox.components.certificates.keystore import Entry, Keystore, inventory
+from sandbox.components.certificates.keystore import LEAF, Entry, Keystore, inventory
 from sandbox.components.edge import lan_access, routes
 from sandbox.components.edge.route import Route
 from sandbox.components.ingress.served_hosts import hosts_of
@@ -44,11 +44,11 @@ def sandboxes(home: Home, engine: Engine, surveys: Mapping[str, Survey], *, now:
     own = {container.labels[LABEL] for container in labelled.containers(engine, home)}
     names = sorted(filter(None, own | by_name.keys() | surveys.keys()))
     with ThreadPoolExecutor(WIDTH) as pool:
-        parts = [
-            pool.submit(_sandbox, home.sandbox(name), by_name.get(name), engine, surveys.get(name), now)
-            for name in names
-        ]
-        return [part.result() for part in parts]
+        return list(
+            pool.map(
+                lambda name: _sandbox(home.sandbox(name), by_name.get(name), engine, surveys.get(name), now), names
+            )
+        )
 
 
 def registries(home: Home, engine: Engine) -> Mapping[str, Part]:
@@ -168,12 +168,9 @@ def _certificate(entry: Entry) -> Part:
 
 def _days(host: str, entries: Sequence[Entry]) -> int | None:
     """Return the days that the certificate for the host has left: of the exact one, else of the wildcard's."""
-    leaves = [entry.facts for entry in entries if entry.facts and not entry.facts.authority]
-    for name in (host, f"*.{host.partition('.')[2]}"):
-        for facts in leaves:
-            if name in facts.hosts:
-                return facts.days_left
-    return None
+    leaves = [entry.facts for entry in entries if entry.role == LEAF and entry.facts and entry.facts.covers(host)]
+    leaves.sort(key=lambda facts: host not in facts.hosts)
+    return leaves[0].days_left if leaves else None
 
 
 def _when(event: Mapping[str, Any]) -> str:

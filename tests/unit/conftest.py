@@ -113,7 +113,7 @@ def builds_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 def published(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a command prints as JSON is held against its published schema."""
     monkeypatch.setattr(output, "as_text", published_json.checked_text)
-    monkeypatch.setattr(output.Events, "add", published_json.checking(output.Events.add))
+    monkeypatch.setattr(output.JsonLines, "add", published_json.checking(output.JsonLines.add))
 
 
 @pytest.fixture(autouse=True)
