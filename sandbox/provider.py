@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from sandbox.engine import Container, Engine
@@ -61,24 +61,6 @@ class Nodes:
 
     def _nodes(self) -> list[Container]:
         return [node for node in self.all() if not self.role or node.labels.get(self.role) in self.roles]
-
-    def execute(self, node: str, argv: Sequence[str]) -> tuple[int, str]:
-        return self.engine.execute(node, argv)
-
-    def read_files(self, node: str, paths: Iterable[PurePosixPath]) -> Mapping[PurePosixPath, bytes | None]:
-        return self.engine.read_files(node, paths)
-
-    def read_file(self, node: str, path: PurePosixPath) -> bytes | None:
-        return self.engine.read_file(node, path)
-
-    def write_file(self, node: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
-        self.engine.write_file(node, path, data, mode)
-
-    def write_files(
-        self, node: str, files: Mapping[PurePosixPath, bytes], private: Collection[PurePosixPath] = ()
-    ) -> None:
-        """Write files at once; only root may read those that are `private`."""
-        self.engine.write_files(node, files, private=private)
 
 
 class Provider(Protocol):

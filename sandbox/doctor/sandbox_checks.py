@@ -100,7 +100,7 @@ def node(context: DoctorContext) -> Finding:
     stopped = [name for name in parts if not ((container := engine.container(name)) and container.running)]
     if stopped:
         return error(f"not running: {', '.join(stopped)}")
-    if idle := [name for name in nodes.running() if nodes.execute(name, KUBELET)[0]]:
+    if idle := [name for name in nodes.running() if nodes.engine.execute(name, KUBELET)[0]]:
         return error(f"the kubelet is stopped in {', '.join(idle)}")
     if context.names.kubeconfig.exists():
         with suppress(ClusterError):  # other checks report it

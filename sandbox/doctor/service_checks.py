@@ -129,7 +129,7 @@ def answer(trace: ServiceTrace) -> Finding:
     # Several ports of the Service may lead to one of the pod; without a number it stands for all ports.
     places = {(end["addresses"][0], str(port["port"])): end for end, port in ports if port.get("port")}
     for (address, port), end in places.items():
-        if nodes.execute(nodes.control_plane, ["timeout", "2", "bash", "-c", CONNECT, address, port])[0] != 0:
+        if nodes.engine.execute(nodes.control_plane, ["timeout", "2", "bash", "-c", CONNECT, address, port])[0] != 0:
             pod = end.get("targetRef", {}).get("name", address)
             return error(f"the pod {pod} does not accept connections at {host_network.authority(address, port)}")
     if trace.ready and not ports and offered(trace.service, "TCP"):

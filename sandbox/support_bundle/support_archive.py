@@ -190,7 +190,7 @@ def containers(engine: Engine, home: Home) -> Iterator[tuple[str, str]]:
 def nodes(nodes: Nodes) -> Iterator[tuple[str, str]]:
     for node in nodes.running():
         for name, argv in IN_NODE.items():
-            yield f"nodes/{node}/{name}", nodes.execute(node, argv)[1]
+            yield f"nodes/{node}/{name}", nodes.engine.execute(node, argv)[1]
 
 
 def objects(cluster: Cluster, namespace: str | None) -> Iterator[tuple[str, str]]:

@@ -229,7 +229,7 @@ class AddonManager:
         return f"{addresses[1]}-{addresses[-2]}"
 
     def _kubelet_authority(self, node: str) -> str:
-        if (content := self.images.provider.nodes.read_file(node, KUBELET_CERTIFICATE)) is None:
+        if (content := self.images.provider.nodes.engine.read_file(node, KUBELET_CERTIFICATE)) is None:
             raise SandboxError(f"the kubelet's certificate is not at {KUBELET_CERTIFICATE} of {node}")
         return content.decode()
 

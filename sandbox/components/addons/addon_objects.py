@@ -143,7 +143,7 @@ class AddonImages:
 
     def _on_nodes(self, image: str) -> bool:
         nodes, argv = self.provider.nodes, ["crictl", "inspecti", "--quiet", image]
-        return all(nodes.execute(node, argv)[0] == 0 for node in nodes.running())
+        return all(nodes.engine.execute(node, argv)[0] == 0 for node in nodes.running())
 
     @staticmethod
     def _recipe(component: str) -> Recipe:

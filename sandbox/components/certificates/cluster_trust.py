@@ -46,7 +46,7 @@ class TrustStep(NothingToUndo):
 
     def check(self) -> Status:
         for node in self.nodes.running():
-            content = self.nodes.read_files(node, (ROOT, company_ca.PLACE))
+            content = self.nodes.engine.read_files(node, (ROOT, company_ca.PLACE))
             if content[ROOT] != self._root:
                 return Status(State.ABSENT if content[ROOT] is None else State.DRIFTED, f"{ROOT} on {node}")
             if (content[company_ca.PLACE] or b"") != self.company.pem:
@@ -58,7 +58,7 @@ class TrustStep(NothingToUndo):
 
     def apply(self, work: Work) -> Status:
         for node in self.nodes.running():  # each trusts the root when it pulls
-            self.nodes.write_file(node, ROOT, self._root)
+            self.nodes.engine.write_file(node, ROOT, self._root)
             if not self.company.is_on(self.nodes, node):
                 self.company.enforce(self.nodes, node)
         cluster = Cluster(self.names.kubeconfig)

@@ -44,12 +44,12 @@ class CompanyCa:
         return _joined(block for block in added if not in_pem(block) and not _trouble(block))
 
     def is_on(self, nodes: Nodes, node: str) -> bool:
-        return (nodes.read_file(node, PLACE) or b"") == self.pem
+        return (nodes.engine.read_file(node, PLACE) or b"") == self.pem
 
     def enforce(self, nodes: Nodes, node: str) -> None:
         """Write them to the node, and restart its containerd, which reads them only at its start; pods keep running."""
-        nodes.write_file(node, PLACE, self.pem)
-        succeeded(nodes.execute(node, RESTART), f"containerd of {node} cannot be restarted")
+        nodes.engine.write_file(node, PLACE, self.pem)
+        succeeded(nodes.engine.execute(node, RESTART), f"containerd of {node} cannot be restarted")
 
 
 def _of_file(path: Path) -> bytes:

@@ -94,7 +94,7 @@ class Proxied:
         return self.proxies.variables(inside(self.domain, hosts, joined(self.engine, self.nodes.network).subnet))
 
     def is_in_force(self, node: str) -> bool:
-        shown = succeeded(self.nodes.execute(node, QUERY), f"the proxy of {node} cannot be read")
+        shown = succeeded(self.engine.execute(node, QUERY), f"the proxy of {node} cannot be read")
         return self.is_shown(shown)
 
     def is_shown(self, shown: str) -> bool:
@@ -109,11 +109,11 @@ class Proxied:
     def enforce(self, node: str) -> None:
         """Restart the node's containerd with this proxy; pods keep running."""
         self.write(node)
-        succeeded(self.nodes.execute(node, ["sh", "-c", RESTART]), f"the proxy of {node} cannot be set")
+        succeeded(self.engine.execute(node, ["sh", "-c", RESTART]), f"the proxy of {node} cannot be set")
 
     def write(self, node: str) -> None:
         """Write the proxy, which may contain a password, for the next start of the node's containerd."""
-        self.nodes.write_file(node, PurePosixPath(DROP_IN), drop_in(self.variables()).encode(), 0o600)
+        self.engine.write_file(node, PurePosixPath(DROP_IN), drop_in(self.variables()).encode(), 0o600)
 
     def __str__(self) -> str:
         return str(self.proxies)

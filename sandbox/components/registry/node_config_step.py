@@ -76,8 +76,8 @@ class WiringStep(NothingToUndo):
         for node in self.nodes.running():
             _, missing, stale = self._host_files(node, addresses)
             if stale:
-                self.nodes.execute(node, ["rm", "-r", *(str(path.parent) for path in stale)])
-            self.nodes.write_files(node, missing)
+                self.engine.execute(node, ["rm", "-r", *(str(path.parent) for path in stale)])
+            self.engine.write_files(node, missing)
         cluster = Cluster(self.names.kubeconfig)
         cluster.apply(namespace(SYSTEM_NAMESPACE))
         cluster.apply_all(self._manifests(addresses))
@@ -108,7 +108,7 @@ class WiringStep(NothingToUndo):
         for upstream, url in upstream_urls(self.registry.mirrors).items():
             endpoint = f"http://{self.names.mirror(upstream)}:{REGISTRY_PORT}"
             wanted |= [containerd_hosts.host_file(upstream, endpoint, server=url)]
-        present = containerd_hosts.read_listing(self.nodes.execute(node, containerd_hosts.LISTING)[1])
+        present = containerd_hosts.read_listing(self.engine.execute(node, containerd_hosts.LISTING)[1])
         missing = {path: data for path, data in wanted.items() if present.get(path) != data}
         kept = (*wanted, *tls_host_files(self.registry.tls, 0))
         return present, missing, containerd_hosts.stale(present, kept)
@@ -133,7 +133,7 @@ class WiringStep(NothingToUndo):
         command = canary_command(addresses.names[0], image)
         nodes, slowest = self.nodes.running(), 0
         with ThreadPoolExecutor(WIDTH) as pool:
-            outputs = tuple(pool.map(lambda node: self.nodes.execute(node, command)[1], nodes))
+            outputs = tuple(pool.map(lambda node: self.engine.execute(node, command)[1], nodes))
         for node, output in zip(nodes, outputs, strict=True):
             word, _, result = output.strip().partition(" ")
             if word != "pulled":
@@ -165,7 +165,7 @@ class TlsRegistryStep(NothingToUndo):
     def check(self) -> Status:
         wanted = tls_host_files(self.hosts, self.port)
         for node in self.nodes.running():
-            present = self.nodes.read_files(node, wanted)
+            present = self.nodes.engine.read_files(node, wanted)
             for path, content in wanted.items():
                 if present[path] != content:
                     return Status(State.ABSENT if present[path] is None else State.DRIFTED, f"{path} on {node}")
@@ -175,14 +175,16 @@ class TlsRegistryStep(NothingToUndo):
 
     def apply(self, work: Work) -> None:
         for node in self.nodes.running():
-            self.nodes.write_files(node, tls_host_files(self.hosts, self.port))
+            self.nodes.engine.write_files(node, tls_host_files(self.hosts, self.port))
             for name in self._unknown(node):
                 # Appended in place: the engine mounts this file, and would lose a replaced one.
                 script = f"echo {shlex.quote(f'127.0.0.1 {name}')} >> /etc/hosts"
-                succeeded(self.nodes.execute(node, ["sh", "-c", script]), f"/etc/hosts on {node} cannot be written")
+                ran = self.nodes.engine.execute(node, ["sh", "-c", script])
+                succeeded(ran, f"/etc/hosts on {node} cannot be written")
 
     def _unknown(self, node: str) -> list[str]:
-        shown = succeeded(self.nodes.execute(node, ["cat", "/etc/hosts"]), f"/etc/hosts on {node} cannot be read")
+        ran = self.nodes.engine.execute(node, ["cat", "/etc/hosts"])
+        shown = succeeded(ran, f"/etc/hosts on {node} cannot be read")
         lines = {tuple(line.split()) for line in shown.splitlines()}
         names = dict.fromkeys(host.partition(":")[0] for host in self.hosts)
         return [name for name in names if ("127.0.0.1", name) not in lines]

@@ -118,7 +118,7 @@ class KindProvider:
             return f"{', '.join(unjoined)} has not joined"
         nameservers = self._resolv_conf()
         for node in self.nodes.running():
-            status, output = self.nodes.execute(node, LOOK)
+            status, output = self.engine.execute(node, LOOK)
             if status:
                 return f"the kubelet of {node} is stopped"
             present, _, proxy = output.partition(MARK)
@@ -340,7 +340,7 @@ class KindProvider:
         if len(self.nodes.every()) > 1:
             # Pods of a node's own network, kube-proxy among them, look for the control plane by its container's name.
             node = self.names.node
-            ran = self.nodes.execute(node, ["cat", "/etc/resolv.conf"])
+            ran = self.engine.execute(node, ["cat", "/etc/resolv.conf"])
             lines = succeeded(ran, f"the nameserver of {node} cannot be read").splitlines()
             own = [line.split()[1] for line in lines if line.startswith("nameserver ")]
             servers = (*own[:1], *servers)

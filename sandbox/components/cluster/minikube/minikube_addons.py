@@ -130,10 +130,10 @@ def _pull_images(nodes: Nodes, minikube: Minikube, use: WantedAddon, work: Work)
     images = minikube.images(use.source, chosen, registries)
     reasons = {}
     for image in dict.fromkeys(images.values()):
-        if nodes.execute(nodes.control_plane, ["crictl", "inspecti", "--quiet", image])[0] == 0:
+        if nodes.engine.execute(nodes.control_plane, ["crictl", "inspecti", "--quiet", image])[0] == 0:
             continue
         work.say(f"pulling {image}")
-        status, output = nodes.execute(nodes.control_plane, [*PULL, image])
+        status, output = nodes.engine.execute(nodes.control_plane, [*PULL, image])
         if status and not NEEDS_ACCOUNT.search(output):
             # containerd quotes the image in each of the layers through which the reason has come.
             reasons[image] = last_lines(output, 1).rpartition('": ')[2].rstrip('"') or f"status {status}"

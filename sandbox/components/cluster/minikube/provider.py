@@ -63,7 +63,7 @@ def uninstall(cluster: Cluster, nodes: Nodes) -> None:
     script = files.packaged("sandbox.components.cluster", "scripts/uninstall.sh")
     words = [pod_proxy.DROP_IN, MARK.decode().strip(), str(FOLDER)]
     for node in nodes.running():
-        nodes.execute(node, ["sh", "-c", script, "uninstall", *words])
+        nodes.engine.execute(node, ["sh", "-c", script, "uninstall", *words])
 
 
 def nodes(engine: Engine, profile: str) -> Nodes:
