@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from sandbox.app.context import DEFAULT_FILE, default_file, home, meant_file, spec_in
+from sandbox.app.project.source import Fetched, fetched
+from sandbox.app.session import Session
 from sandbox.config.checkout import own_name
 from sandbox.config.resolve import Override, changed, load, with_bundle, with_existing_cluster, with_own_cluster
 from sandbox.config.schema import Ingress, ResolvedSpec, Spec
@@ -19,21 +21,12 @@ from sandbox.config.schema.values import as_name
 from sandbox.errors import SandboxError, UsageError
 from sandbox.plan import saved_spec
 
-if TYPE_CHECKING:
-    from sandbox.app.project.source import Fetched
-    from sandbox.app.session import Session
-
 AnySpec = TypeVar("AnySpec", bound=Spec)
 
 
 def find(file: Path | None, name: str | None) -> Spec:
     """Return the spec that is written; where it says nothing of a cluster, with the present one."""
-    return as_made(written(file, name))
-
-
-def written(file: Path | None, name: str | None) -> Spec:
-    """Return the spec as it is written, see `choose`. Raises UsageError."""
-    return choose(file, name).spec
+    return as_made(choose(file, name).spec)
 
 
 def file_to_bring_up(file: Path | None, name: str | None) -> Path | None:
@@ -232,7 +225,5 @@ def from_source(
     if source is None:
         yield None
         return
-    from sandbox.app.project.source import fetched  # and all that opens bundles and clones repositories
-
     with fetched(source, home(), session, identity=identity) as project:
         yield project

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shlex
 import shutil
+import socket
+import ssl
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -17,9 +20,12 @@ from sandbox.app import chosen_spec, context, machine_plan
 from sandbox.app.agreement import Agreement, agree_on_loss, agree_on_origin, agree_on_tenancy
 from sandbox.app.chosen_spec import ChosenSpec
 from sandbox.app.machine_plan import explaining, keeping
+from sandbox.app.project import source
 from sandbox.app.session import PATIENCE, Session, wake_paused
+from sandbox.components.ingress.served_hosts import hosts_of, ingresses
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind, Engine, labelled
+from sandbox.kube.api import Cluster
 from sandbox.names import Names, port_suffix
 from sandbox.plan import lifecycle, saved_spec, used_engine
 from sandbox.plan.lifecycle import Found
@@ -28,9 +34,6 @@ from sandbox.step import State, Step
 from sandbox.system import files
 
 if TYPE_CHECKING:  # imported for types only: a push must import little
-    import http.client
-    import ssl
-
     from sandbox.images.image_push import ImagePush
 
 # Steps that depend on the user's files: while those are corrected, the rest of the sandbox may stay.
@@ -119,9 +122,13 @@ class Sandbox:
         return changed
 
     def _watch_unused(self, after: float | None) -> None:
+        """Have the sandbox paused after `after` seconds without use, or never."""
         from sandbox.app import pausing  # and the providers, which a push does not need
 
-        pausing.watch_unused(self.names, after)
+        if after or self.names.waker.exists():
+            pausing.forget(self.names)
+            if after:
+                pausing.watch(self.names, after)
 
     @contextmanager
     def alone(self, doing: str, *, anywhere: bool = False, agreement: Agreement | None = None) -> Iterator[None]:
@@ -146,7 +153,6 @@ class Sandbox:
     def down(self, *, purge: bool = False) -> bool:
         """Take it down; with `purge` the registry's data and the certificates too. Returns whether it was there."""
         from sandbox.app import remains
-        from sandbox.app.project import source
 
         home, origin = context.home(), saved_spec.origin(self.names)
         with self.alone("down", anywhere=True):
@@ -286,9 +292,6 @@ class Sandbox:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        from sandbox.components.ingress.served_hosts import hosts_of, ingresses
-        from sandbox.kube.api import Cluster
-
         with_routes = self.spec.ingress.gateway_api
         return hosts_of(ingresses(Cluster(self.kubeconfig), self.spec.namespace, with_routes=with_routes))
 
@@ -311,9 +314,6 @@ class Sandbox:
 
         `context`, by default `ssl_context()`, may hold a client's certificate. Raises OSError.
         """
-        import http.client
-        import socket
-
         target = urlsplit(self.url(host, path))
         name, port = str(target.hostname), target.port or 443
         question = target.path + (f"?{target.query}" if target.query else "")
@@ -351,8 +351,6 @@ class Sandbox:
         return context.trusted_by_clients(self.spec)
 
     def ssl_context(self) -> ssl.SSLContext:
-        import ssl
-
         tls = ssl.create_default_context(cafile=str(self.names.root_certificate))
         if self.spec.certs.default:  # whose root need not be in its file
             tls.load_verify_locations(self.root_certificate)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.app import chosen_spec
 from sandbox.app.context import environ, home, keychain
 from sandbox.app.views import known_sandboxes
+from sandbox.bundle import system_images
+from sandbox.bundle.store import Store
+from sandbox.bundle.system_images import OwnImages
+from sandbox.components.edge import routes
 from sandbox.config.schema import Spec
 from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError
@@ -19,14 +22,11 @@ from sandbox.plan import saved_spec, used_engine
 from sandbox.step import Step
 
 if TYPE_CHECKING:
-    from sandbox.bundle.system_images import OwnImages
     from sandbox.config.schema.origin_schema import Origin
     from sandbox.images.image_push import Local
 
 
 def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
-    from sandbox.bundle import system_images
-
     return system_images.for_spec(spec, home, engine)
 
 
@@ -38,7 +38,6 @@ def steps(
     Without its `origin`, the spec is from where the last `up` had it.
     """
     from sandbox.app.edge import ports
-    from sandbox.bundle import system_images
     from sandbox.plan import build as plan_build  # and every component
 
     place = home()
@@ -47,7 +46,7 @@ def steps(
     with engine.keeping():
         if spec.cluster.supports.containers:
             labelled.require(engine, place.sandbox(spec.name))
-        own = system_images.for_spec(spec, place, engine)
+        own = own_images(spec, place, engine)
         origin = origin or saved_spec.origin(place.sandbox(spec.name))
         built = plan_build.build(
             ports.resolve(spec, place, engine),
@@ -76,13 +75,7 @@ def local() -> Local:
     """Return what a push uses of this machine; reading the bundle's recipes takes long, and few pushes need one."""
     from sandbox.images.image_push import Local
 
-    def buildx() -> Path | None:
-        from sandbox.bundle import system_images
-        from sandbox.bundle.store import Store
-
-        return system_images.buildx(Store(home().bundle))
-
-    return Local(connect=Engine.connect, spool=home().spool, buildx=buildx)
+    return Local(connect=Engine.connect, spool=home().spool, buildx=lambda: system_images.buildx(Store(home().bundle)))
 
 
 def registry_url(spec: Spec) -> str:
@@ -101,8 +94,6 @@ def registry_url(spec: Spec) -> str:
         binds = container.published.get(REGISTRY_PORT, ()) if container and container.running else ()
         port = next((bind.port for bind in binds), None)
     else:
-        from sandbox.components.edge import routes
-
         tunnel = routes.registry_of(names.home.edge, spec.name)
         port = tunnel.port if tunnel else None
     if port is None:

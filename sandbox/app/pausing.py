@@ -87,14 +87,6 @@ def watch(names: Names, after: float | None) -> None:
     daemon.start(argv, log_to=names.waker.with_suffix(".log"), record=names.waker)
 
 
-def watch_unused(names: Names, after: float | None) -> None:
-    """Have the sandbox paused after `after` seconds without use, or never. Raises SandboxError."""
-    if after or names.waker.exists():
-        forget(names)
-        if after:
-            watch(names, after)
-
-
 def forget(names: Names) -> None:
     """End the process that watches, and remove its files. Raises SandboxError."""
     daemon.end(names.waker)

@@ -16,6 +16,7 @@ from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.plan import used_engine
 from sandbox.report import Reporter, Silent
+from sandbox.snapshot.snapshot_store import Store
 from sandbox.system import sandbox_lock
 
 if TYPE_CHECKING:
@@ -57,11 +58,8 @@ class Session:
         with sandbox_lock.take(names.home.lock(name), self._command(doing), seconds=self.patience, waits=self.say):
             if not (anywhere and used_engine.other(names)):
                 used_engine.require(names)
-                if (names.home.snapshots / names.name).is_dir():  # most have none, and need not wait for the import
-                    from sandbox.snapshot.snapshot_store import Store
-
-                    if Store(names.home.snapshots).is_unfinished(names.name):
-                        restoring(names, Engine.connect()).recover()
+                if Store(names.home.snapshots).is_unfinished(names.name):
+                    restoring(names, Engine.connect()).recover()
                 wake_paused(names, self.say)
             yield
 
@@ -116,7 +114,6 @@ def wake_paused(names: Names, say: Callable[[str], None] = lambda _: None) -> No
 def restoring(names: Names, engine: Engine) -> Restoring:
     from sandbox.components.cluster.kind import provider as kind_provider
     from sandbox.snapshot.snapshot_restore import Restoring
-    from sandbox.snapshot.snapshot_store import Store
 
     mark = kind_provider.nodes(engine, names).mark
     return Restoring(engine=engine, names=names, store=Store(names.home.snapshots), mark=mark)

@@ -64,7 +64,7 @@ def validate() -> None:
     Errors name file, line and key; the exit code is 2. Needs neither an engine nor a cluster.
     """
     file, name = call().file, call().name
-    spec = chosen_spec.written(file, name)
+    spec = chosen_spec.choose(file, name).spec
     checked = spec_check.check(spec)
     numbers = {f"{noun}s": checked.counts.get(noun, 0) for noun in ("addon", "image", "object")}
     result = ValidConfig(name=spec.name, domain=spec.domain, **numbers, notes=checked.notes)
@@ -83,7 +83,7 @@ def validate() -> None:
 def show() -> None:
     """Show every key with its value and its origin."""
     file, name = call().file, call().name
-    spec = chosen_spec.written(file, name)
+    spec = chosen_spec.choose(file, name).spec
     rows = [(path, value, spec.origin(*path)) for path, value in _leaves(spec.model_dump(mode="json"))]
     if name and file is None:
         rows = [(path, value, "command line" if path == ("name",) else origin) for path, value, origin in rows]

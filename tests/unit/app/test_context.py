@@ -82,10 +82,10 @@ def test_spec_here_may_have_the_other_ending_and_be_no_dangling_link(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("sandbox.yml").write_text("name: demo\n")
-    assert chosen_spec.written(None, None).name == "demo"
+    assert chosen_spec.choose(None, None).spec.name == "demo"
     Path("sandbox.yaml").symlink_to("gone.yaml")
     with pytest.raises(UsageError, match=r"sandbox\.yaml: no such file"):
-        chosen_spec.written(None, None)
+        chosen_spec.choose(None, None)
 
 
 def test_spec_of_a_folder_above_counts_for_its_user_below_the_home_folder(
@@ -136,9 +136,9 @@ def test_spec_here_of_another_user_is_refused_unless_it_is_named(
         assert context.default_file() == Path("sandbox.yaml")
         return
     with pytest.raises(UsageError, match="belongs to another user") as caught:
-        chosen_spec.written(None, None)
+        chosen_spec.choose(None, None)
     assert caught.value.fix.startswith("-f sandbox.yaml")
-    assert chosen_spec.written(Path("sandbox.yaml"), None).name == "shop"
+    assert chosen_spec.choose(Path("sandbox.yaml"), None).spec.name == "shop"
 
 
 def test_shell_has_the_ports_of_the_last_up(isolated_home: Path) -> None:
