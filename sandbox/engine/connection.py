@@ -114,10 +114,6 @@ class Engine(Images, Containers, Networks):
             return read_facts(self._info, api=self._version, local=local, podman=self._podman)
 
     @property
-    def place(self) -> Endpoint | None:
-        return self._place
-
-    @property
     def address(self) -> str:
         return self._place.url if self._place else ""
 
