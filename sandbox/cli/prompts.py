@@ -78,29 +78,35 @@ class Telling(Agreement):
         return False
 
 
-def is_trusted(project: Fetched, home: Home) -> bool:
+def untrusted(project: Fetched, home: Home) -> UsageError | None:
+    """Return the error for a fetched project whose revision the user does not trust yet; a folder needs no trust."""
     from sandbox.app.project import source
 
-    return not project.origin.is_fetched or source.is_trusted(home, project.origin)
+    if not project.origin.is_fetched or source.is_trusted(home, project.origin):
+        return None
+    return UsageError(
+        "this sandbox comes from elsewhere and runs with your rights on this machine",
+        details=f"{fit(f'from     {project.origin}')}\n{fit(f'read it  {project.root}')}",
+        fix="read it, then add --trust",
+        id="untrusted",
+    )
 
 
 def require_trust(project: Fetched, home: Home, *, trusted: bool) -> None:
-    """Ask before anything of a fetched project is read; a folder, `trusted`, and an earlier yes need no question.
+    """Ask before anything of a fetched project is read, unless it is `trusted`; keep the answer for this revision.
 
-    The answer is kept for this revision. Raises UsageError without a terminal, and SandboxError for a no.
+    Raises UsageError without a terminal, and SandboxError for a no.
     """
     from sandbox.app.project import source
 
-    origin = project.origin
-    if is_trusted(project, home):
+    error = untrusted(project, home)
+    if error is None:
         return
+    if not trusted and not output.has_terminal():
+        raise error
     if not trusted:
-        brief = "this sandbox comes from elsewhere and runs with your rights on this machine"
-        shown = (fit(f"from     {origin}"), fit(f"read it  {project.root}"))
-        if not output.has_terminal():
-            raise UsageError(brief, details="\n".join(shown), fix="read it, then add --trust", id="untrusted")
-        agree(brief, shown, "trust it?")
-    source.trust(home, origin)
+        agree(error.brief, error.details.splitlines(), "trust it?")
+    source.trust(home, project.origin)
 
 
 def note_project(say: Say) -> None:

@@ -16,7 +16,11 @@ from typing import ClassVar
 from sandbox.cli import output
 from sandbox.system import process
 
-ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDS: Mapping[int, str] = {
+    signal.SIGINT: "interrupted",
+    signal.SIGTERM: "terminated",
+    signal.SIGHUP: "hung up",
+}
 # Does nothing but wake the main thread from what it waits in.
 NUDGE = signal.SIGURG
 EVERY = 0.02
@@ -30,12 +34,6 @@ class Terminated(BaseException):
 
     `raised` is the one that was raised: a library that it passes may make an error of its own of it.
     """
-
-    WORDS: ClassVar[Mapping[int, str]] = {
-        signal.SIGINT: "interrupted",
-        signal.SIGTERM: "terminated",
-        signal.SIGHUP: "hung up",
-    }
 
     raised: ClassVar[Terminated | None] = None
 
@@ -80,7 +78,7 @@ def catch(doing: str, after: str, *, events: bool) -> None:
             os.dup2(nowhere, 1)
             os.dup2(nowhere, 2)
         first = time.monotonic()
-        _write(f"{Terminated.WORDS[number]}: {doing} (press again to exit at once)", events=events)
+        _write(f"{ENDS[number]}: {doing} (press again to exit at once)", events=events)
         announced.set()
         while not (number := _next(reader, EVERY)) or time.monotonic() < first + ECHO:
             if not raised.is_set():

@@ -134,14 +134,9 @@ def up(
         if project is not None:
             if not only_plan:
                 prompts.require_trust(project, context.home(), trusted=trust)
-            elif not trust and not prompts.is_trusted(project, context.home()):
+            elif not trust and (error := prompts.untrusted(project, context.home())):
                 if call.output == "json":
-                    raise UsageError(
-                        f"{project.origin} is not trusted yet, so it cannot be planned",
-                        details=f"read it  {project.root}",
-                        fix="read it, then add --trust",
-                        id="untrusted",
-                    )
+                    raise error
                 click.echo(fit(project.file.read_text(encoding="utf-8", errors="replace")), nl=False)
                 call.say(f"this is the spec's own text; to plan {project.origin}, read it, then add --trust")
                 return 1 if check else 0
