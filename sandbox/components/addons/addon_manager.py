@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 
 from sandbox.components.addons import addon_charts, addon_objects
 from sandbox.components.addons.addon_charts import AddonCharts, ChartUse
-from sandbox.components.addons.addon_objects import LABEL, AddonImages, Objects, Record, digest, used
+from sandbox.components.addons.addon_objects import LABEL, AddonImages, Objects, Record, used
 from sandbox.components.addons.catalogue import ChosenAddon, WantedAddon, choose
+from sandbox.components.workloads import applying
 from sandbox.engine.container_host import joined
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube import object_keys
@@ -95,7 +96,7 @@ class AddonManager:
         if record is None:
             return Status(State.ABSENT, "is not there yet")
         objects = self._objects(chosen)
-        if (record.digest, record.by) != (digest(objects), chosen.by):
+        if (record.digest, record.by) != (applying.digest(objects), chosen.by):
             return Status(State.DRIFTED, "has changed")
         if use := self._chart(chosen):
             status = self.charts.check(use)
@@ -130,7 +131,8 @@ class AddonManager:
         foreign = object_keys.existing(cluster, [key for key in keys if key not in old])
         created = tuple(key for key in keys if key not in foreign)
         dropped = tuple(key for key in old if key not in keys)
-        record = Record(name=chosen.name, source=chosen.source, by=chosen.by, digest=digest(objects), objects=created)
+        digest = applying.digest(objects)
+        record = Record(name=chosen.name, source=chosen.source, by=chosen.by, digest=digest, objects=created)
         # Recorded first, so that all its objects can be removed; it counts as ready only when all of them exist.
         self._write(replace(record, digest="", objects=(*created, *dropped)))
         if use is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -53,10 +52,6 @@ class Record:
     def of(cls, name: str, data: Mapping[str, str]) -> Record:
         objects = object_keys.from_json(data["objects"])
         return cls(name=name, source=data["source"], by=data["by"], digest=data["sha256"], objects=objects)
-
-
-def digest(manifests: Iterable[Mapping[str, Any]]) -> str:
-    return hashlib.sha256(json.dumps(list(manifests), sort_keys=True).encode()).hexdigest()
 
 
 def fill(content: Any, values: Mapping[str, str]) -> Any:

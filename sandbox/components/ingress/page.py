@@ -8,13 +8,13 @@ makes them open another (RFC 9110, section 15.5.20).
 
 from __future__ import annotations
 
-import hashlib
 import html
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from string import Template
 from typing import Any
 
+from sandbox.components import content_hash
 from sandbox.components.ingress import controller, served_hosts
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster
@@ -53,8 +53,7 @@ class Page:
     def publish(self, cluster: Cluster) -> None:
         manifest = self.manifest(cluster)
         cluster.apply(manifest)
-        mark = hashlib.sha256(repr(manifest["data"]).encode()).hexdigest()[:16]
-        readiness.refresh_pods(cluster, self.within or SYSTEM_NAMESPACE, mark)
+        readiness.refresh_pods(cluster, self.within or SYSTEM_NAMESPACE, content_hash.digest(manifest["data"]))
 
     def _manifest(self, known: Iterable[str], refused: Iterable[str]) -> dict[str, Any]:
         page = render(self.sandbox, known, port=self.port)

@@ -6,6 +6,8 @@ A sealed record in the cluster keeps what was applied last, so that unwanted obj
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import textwrap
 import time
@@ -181,6 +183,10 @@ class Applied:
         """Return the objects that are not wanted any more and contain no data."""
         named = frozenset(keys)
         return tuple(key for key in self.keys if key not in named and key.kind not in KEPT)
+
+
+def digest(manifests: Sequence[Manifest]) -> str:
+    return hashlib.sha256(json.dumps(manifests, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def read(records: Records, name: str) -> Applied | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -96,7 +94,7 @@ class ApplyStep(NothingToUndo):
         dropped = record.dropped(keys)
         if dropped:
             return Status(State.DRIFTED, f"no longer in the manifests: {', '.join(map(str, dropped))}")
-        if record.digest and record.digest != _digest(placed):
+        if record.digest and record.digest != applying.digest(placed):
             return Status(State.DRIFTED, "the manifests or their images have changed")
         for manifest in placed:
             if fault := _fault(manifest, cluster.live(manifest), "gone" if record.digest else "not there yet"):
@@ -165,7 +163,7 @@ class ApplyStep(NothingToUndo):
         records = self.records
         existing = object_keys.existing(records.cluster, placed.keys, held=True)
         keys = (key for key in placed.keys if key in existing)
-        applying.write(records, RECORD, keys, _digest(placed.objects))
+        applying.write(records, RECORD, keys, applying.digest(placed.objects))
 
     def _placed(self, written: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         objects = self.images.written(written)
@@ -216,10 +214,6 @@ def _fault(manifest: Manifest, live: Manifest | None, gone: str) -> str:
         return f" {LEAVING}"
     pending = progress(live) if live["kind"] in WORKLOADS else None
     return f": {pending}" if pending else ""
-
-
-def _digest(manifests: Sequence[Manifest]) -> str:
-    return hashlib.sha256(json.dumps(manifests, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
