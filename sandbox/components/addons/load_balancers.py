@@ -60,7 +60,5 @@ class LoadBalancersStep(NothingToUndo):
         ]
 
     def _has_other(self) -> bool:
-        if ADDON in self.manager.records():
-            return False
         kind = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", POOLS, None)
         return self.manager.cluster.get(*kind) is not None
