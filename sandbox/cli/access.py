@@ -23,7 +23,11 @@ ALLOWED = ("down", "stop", "outside-files")
 def dashboard(*, port: int | None) -> None:
     """Serve a live page of all sandboxes, until Ctrl-C.
 
-    Open the printed address. Steps are those of the sandbox whose spec you give or that is in this folder.
+    The page is on 127.0.0.1; open the printed address, which has its token. It shows pods' logs and restarts workloads.
+    Steps are those of the sandbox whose spec you give or that is in this folder.
+
+    \b
+    sandbox dashboard
     """
     from sandbox.dashboard import watch
 
@@ -76,6 +80,7 @@ def kubeconfig(*, read_only: bool, namespace: str | None) -> None:
 
     \b
     sandbox kubeconfig --read-only > agent.kubeconfig
+    sandbox kubeconfig --namespace shop
     """
     call = begin()
     spec = chosen_spec.brought_up(call.spec().name)

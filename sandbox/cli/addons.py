@@ -15,7 +15,11 @@ from sandbox.cli.options import begin, change_options, output_option, spec_optio
 
 @click.group("addons", cls=Group)
 def addons() -> None:
-    """List, enable and disable cluster addons such as metrics-server."""
+    """List, enable and disable cluster addons such as metrics-server.
+
+    `addons` in sandbox.yaml enables an addon in every cluster of that file; `enable` enables it in the present cluster
+    only.
+    """
 
 
 @addons.command("list")
@@ -26,6 +30,10 @@ def list_() -> None:
 
     The size is that of a chart's images, which is known once they were fetched. The real images of an addon marked
     `untested` never ran in a sandbox.
+
+    \b
+    sandbox addons list
+    sandbox addons list -o json
     """
     call = begin()
     rows = addon_changes.listed(call.sandbox())
@@ -50,7 +58,9 @@ def _lines(rows: Sequence[Row]) -> Iterator[str]:
 @spec_options
 @change_options()
 def enable(addon: str) -> None:
-    """Install ADDON in this cluster only: a name from `list`, or a folder such as ./my-addon.
+    """Install ADDON in this cluster: a name from `list`, or a folder such as ./my-addon.
+
+    It waits until the addon is ready, and prints the URL of its page.
 
     \b
     sandbox addons enable grafana

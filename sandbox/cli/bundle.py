@@ -32,7 +32,10 @@ _file = click.argument("file", type=click.Path(path_type=Path))
 
 @click.group("bundle", cls=Group)
 def bundle() -> None:
-    """Build system images and tools, and save them to one file."""
+    """Build system images and tools, and save them to one file.
+
+    A machine without a network loads them from that file.
+    """
 
 
 @bundle.command("build")
@@ -47,6 +50,7 @@ def build(components: tuple[str, ...], *, kubernetes: str | None) -> None:
 
     \b
     sandbox bundle build
+    sandbox bundle build kind
     sandbox bundle build --kubernetes 1.35   for cluster: {kubernetes: v1.35}
     """
     call = begin("stopping", "finished components are kept; run `sandbox bundle build` again to continue")
@@ -58,7 +62,11 @@ def build(components: tuple[str, ...], *, kubernetes: str | None) -> None:
 @bundle.command("ensure")
 @progress_option
 def ensure() -> None:
-    """Get the images and tools that `up` needs: use existing ones, else pull them, else build them."""
+    """Get the images and tools that `up` needs: use existing ones, else pull them, else build them.
+
+    \b
+    sandbox bundle ensure
+    """
     call = begin("stopping", "finished components are kept; run `sandbox bundle ensure` again to continue")
     engine = Engine.connect()
     store = Store(context.home().bundle)
@@ -89,7 +97,12 @@ class BundleComponent:
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @output_option(tuple[BundleComponent, ...])
 def list_(file: Path | None) -> None:
-    """List the components of this machine's bundle, or of FILE, with versions and sizes."""
+    """List the components of this machine's bundle, or of FILE, with versions and sizes.
+
+    \b
+    sandbox bundle list
+    sandbox bundle list all.bundle -o json
+    """
     call = begin()
     parts: list[tuple[Component | Recipe, int | None]] = []
     if file is None:
@@ -119,10 +132,12 @@ def save(file: Path, *, raw: bool) -> None:
     """Write everything that `up` needs to one file: images, tools, digests and a bill of materials.
 
     With -n NAME, the file also contains that sandbox as it was last brought up: spec, manifests and images.
-    The same bundle gives the same bytes each time.
+
+    The same bundle gives the same bytes each time. sbom.cdx.json in it is the bill of materials (CycloneDX).
 
     \b
     sandbox bundle save sandbox.bundle
+    sandbox bundle save --raw /media/stick/sandbox.bundle
     sandbox bundle save demo.bundle -n demo   for: sandbox up --from demo.bundle
     """
     call = begin("stopping")
@@ -162,6 +177,8 @@ def load(file: Path) -> None:
 @_file
 def verify(file: Path) -> None:
     """Check a bundle file, and name what has changed or is missing.
+
+    It prints the bundle's identity, a digest of all its digests. Compare it with what `save` printed.
 
     \b
     sandbox bundle verify all.bundle

@@ -79,6 +79,10 @@ def show() -> int:
     """Show root, issuing CA and leaves: expiry, where deployed, where trusted.
 
     Exit code 1 if one is missing or not usable.
+
+    \b
+    sandbox certs show
+    sandbox certs show -n demo -o json
     """
     call = begin()
     names = context.home().sandbox(call.spec().name)
@@ -104,6 +108,10 @@ def renew(*, authority: bool, root: bool) -> None:
 
     You rarely need this: `sandbox up` renews certificates after two thirds of their lifetime. --authority also replaces
     a root that is not usable. A running cluster gets the new certificates without losing a connection.
+
+    \b
+    sandbox certs renew
+    sandbox certs renew -n demo --root
     """
     call = begin("stopping", "run it again, or `sandbox up`, to have the renewed certificates served")
 
@@ -143,6 +151,7 @@ def export(*, form: str, out: BinaryIO) -> None:
 
     \b
     sandbox certs export --format pem --out root.pem
+    sandbox certs export -n demo --format p12 --out trust.p12
     """
     names = context.home().sandbox(begin().spec().name)
     root = Keystore(names.keys).root
@@ -178,6 +187,10 @@ def trust(*, kinds: tuple[str, ...]) -> None:
 
     For programs with a list of their own, such as Python's requests and
     Node.js, see `sandbox certs export`.
+
+    \b
+    sandbox certs trust
+    sandbox certs trust -n demo --store nss --yes
     """
     call = begin()
     names = context.home().sandbox(call.spec().name)
@@ -209,6 +222,10 @@ def untrust() -> None:
     """Remove the root of one sandbox, or of all, from every store that `trust` added it to.
 
     Nothing else in the stores changes. You can still run it when the sandbox is gone.
+
+    \b
+    sandbox certs untrust
+    sandbox certs untrust -n demo --yes
     """
     call = begin()
     with TrustedStores.locked() as stores:

@@ -62,6 +62,11 @@ def validate() -> None:
     """Check the spec, its images and its manifests.
 
     Errors name file, line and key; the exit code is 2. Needs neither an engine nor a cluster.
+
+    \b
+    sandbox config validate
+    sandbox config validate -f demo/sandbox.yaml
+    sandbox config validate -o json
     """
     file, name = call().file, call().name
     spec = chosen_spec.choose(file, name).spec
@@ -81,7 +86,12 @@ def validate() -> None:
 @spec_options
 @output_option(tuple[ConfigValue, ...])
 def show() -> None:
-    """Show every key with its value and its origin."""
+    """Show every key with its value and its origin.
+
+    \b
+    sandbox config show
+    sandbox config show -n demo -o json
+    """
     file, name = call().file, call().name
     spec = chosen_spec.choose(file, name).spec
     rows = [(path, value, spec.origin(*path)) for path, value in _leaves(spec.model_dump(mode="json"))]

@@ -33,8 +33,9 @@ _OPTIONS = {"registries": "--registry", "accounts": "--account", "namespaces": "
 def credentials() -> None:
     """Give pods your accounts at other registries.
 
-    Keys stay on this machine: the cluster gets tokens, which are renewed before they expire. Only passwords of `docker
-    login` enter the cluster unchanged.
+    They are of docker, gcr, ecr and acr. All pods can pull with them, by the kubelet's own logins; or only those of the
+    named namespaces, by a pull Secret of their service accounts. Keys stay on this machine: the cluster gets tokens,
+    which a process renews before they expire. Only passwords of `docker login` enter the cluster unchanged.
     """
 
 
@@ -97,7 +98,12 @@ def add(kind: str, **given: Any) -> None:
 @spec_options
 @output_option(Accounts)
 def list_() -> None:
-    """List the cluster's accounts, their namespaces and expiry. Shows no secret."""
+    """List the cluster's accounts, their namespaces and expiry. Shows no secret.
+
+    \b
+    sandbox credentials list
+    sandbox credentials list -n demo -o json
+    """
     call = begin()
     spec = call.sandbox().spec
     logins = [login for _, login in sorted(_pods(spec).logins.read().items())]
@@ -141,7 +147,11 @@ def remove(secret: str) -> None:
 )
 @change_options()
 def refresh(*, secrets: tuple[str, ...]) -> None:
-    """Read the files again and get new tokens now."""
+    """Read the files again and get new tokens now.
+
+    \b
+    sandbox credentials refresh
+    """
     with _changing(begin("stopping")) as (spec, pods):
         logins = [_login(spec, pods, secret) for secret in secrets] or list(pods.logins.read().values())
         failed = pods.renew(logins, now=datetime.now(UTC))

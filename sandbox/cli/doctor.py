@@ -38,8 +38,15 @@ def doctor() -> None:
     """Find problems and suggest fixes; exit code 1 if there is a problem.
 
     \b
-    sandbox doctor         what the sandbox in this folder needs
-    sandbox doctor --fix   apply the safe fixes
+    sandbox doctor                  what the sandbox in this folder needs
+    sandbox doctor -n demo -o json  what the sandbox demo needs, for programs
+    sandbox doctor --fix            apply the safe fixes
+    sandbox doctor tls app.demo.sandbox.localhost
+                                    trace a request, step by step
+    sandbox doctor service shop/db  trace a connection to a Service
+    sandbox doctor pod shop/web     find why a pod does not run
+    sandbox doctor network          trace egress, from a pod
+    sandbox doctor archive          collect everything in a file for a report
     """
 
 
@@ -51,7 +58,11 @@ def doctor() -> None:
     "--seconds", type=seconds(1), metavar="SECONDS", default=3, help="How long to wait for slow answers.  [default: 3]"
 )
 def machine(*, fix: bool, seconds: float) -> int:
-    """Check the engine, the machine and the sandbox's components (the default). Takes three seconds at most."""
+    """Check the engine, the machine and the sandbox's components (the default). Takes three seconds at most.
+
+    \b
+    sandbox doctor machine
+    """
     call = begin()
     return _show(call, diagnosis.rows(call.spec(), file=call.file, name=call.name, fix=fix, seconds=seconds))
 
@@ -65,6 +76,7 @@ def tls(host: str) -> int:
 
     \b
     sandbox doctor tls app.demo.sandbox.localhost
+    sandbox doctor tls app.demo.sandbox.localhost:8443 -n demo
     """
     call = begin()
     is_named = call.file is not None or call.name is not None
@@ -82,6 +94,7 @@ def service(service: str) -> int:
 
     \b
     sandbox doctor service shop/db
+    sandbox doctor service db -n demo -o json
     """
     call = begin()
     return _show(call, service_checks.examine(_context(call, call.spec()), service))
@@ -98,6 +111,7 @@ def pod(pod: str) -> int:
 
     \b
     sandbox doctor pod web
+    sandbox doctor pod shop/web-5d8f-x2x9 -n demo
     """
     call = begin()
     return _show(call, pod_checks.examine(_context(call, call.spec()), pod))
@@ -111,6 +125,7 @@ def network(*, to: str | None) -> int:
     """Trace egress from a temporary pod: names, this machine, TCP, TLS.
 
     \b
+    sandbox doctor network
     sandbox doctor network -n demo --to git.example.com:8443
     """
     call = begin()
@@ -123,7 +138,12 @@ def network(*, to: str | None) -> int:
 @spec_options
 @click.option("--out", type=click.Path(path_type=Path), help="The archive.  [default: ./sandbox-NAME-TIME.tar.gz]")
 def archive(*, out: Path | None) -> None:
-    """Collect logs, states and settings in one archive without secrets, also of a broken sandbox."""
+    """Collect logs, states and settings in one archive without secrets, also of a broken sandbox.
+
+    \b
+    sandbox doctor archive
+    sandbox doctor archive -n demo --out demo.tar.gz
+    """
     call = begin()
     if call.name is not None:
         require_known(call.name)

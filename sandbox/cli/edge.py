@@ -58,6 +58,10 @@ def status() -> int:
 
     Connections and bytes are counted per server, since HAProxy last started a new worker. Exit code 1 if the edge is
     not running, if all servers of a route are down, or if no pod is ready for a port.
+
+    \b
+    sandbox edge status
+    sandbox edge status -o json
     """
     call = begin()
     home, engine = context.home(), Engine.connect()
@@ -97,6 +101,7 @@ def url(host: str | None, *, qr: bool) -> None:
     \b
     sandbox edge url app.demo.sandbox.localhost -n demo --qr
     sandbox edge url shop/db
+    sandbox edge url -o json
     """
     call = begin()
     if call.name:
@@ -121,6 +126,10 @@ def open_page(host: str | None) -> None:
     """Open the page of HOST, by default the sandbox's first host.
 
     It also prints the URL; without a screen, or in a pipe, it does only that.
+
+    \b
+    sandbox open
+    sandbox open app.demo.sandbox.localhost
     """
     url = host_urls(begin().spec().name, host, for_others=False)[0]
     click.echo(url)
@@ -130,7 +139,12 @@ def open_page(host: str | None) -> None:
 
 @edge.group("route", cls=Group)
 def route() -> None:
-    """Add, remove and list routes to servers outside the cluster."""
+    """Add, remove and list routes to servers outside the cluster.
+
+    \b
+    sandbox edge route add app.demo.sandbox.localhost localhost:3000
+    sandbox edge route remove app.demo.sandbox.localhost
+    """
 
 
 @route.command("add")
@@ -169,7 +183,11 @@ def remove(host: str) -> None:
 @route.command("list")
 @output_option(tuple[AddedRoute, ...])
 def list_() -> None:
-    """List the routes that `add` added."""
+    """List the routes that `add` added.
+
+    \b
+    sandbox edge route list
+    """
     call = begin()
     added = edge_routes.added()
     lines = (f"{route.host} → {route.to}   sandbox {route.sandbox}" for route in added)
@@ -178,7 +196,12 @@ def list_() -> None:
 
 @edge.group("port", cls=Group)
 def port() -> None:
-    """Route TCP ports of this machine to Services."""
+    """Route TCP ports of this machine to Services.
+
+    \b
+    sandbox edge port add 5432 shop/db
+    sandbox edge port remove 5432
+    """
 
 
 @port.command("add")
@@ -190,7 +213,8 @@ def add_port(port: int | str, to: str, *, proxy_protocol: bool) -> None:
     """Route port PORT of this machine to a Service.
 
     PORT may be auto: the Service's port, or the next free one. Without :PORT it is the Service's port of that number.
-    It stays until `remove`, also after `down`. For UDP use the address of a Service of type LoadBalancer.
+    It listens at `edge.listen`, and stays until `remove`, also after `down`. In sandbox.yaml: edge: {tcp: [{port: 5432,
+    to: shop/db}]}. For UDP use the address of a Service of type LoadBalancer.
 
     \b
     sandbox edge port add 5432 shop/db
@@ -221,7 +245,11 @@ def remove_port(port: int | str) -> None:
 @port.command("list")
 @output_option(tuple[PortStatus, ...])
 def list_ports() -> None:
-    """List all ports of Services, with the number of pods ready for each."""
+    """List all ports of Services, with the number of pods ready for each.
+
+    \b
+    sandbox edge port list
+    """
     call = begin()
     ports = edge_ports.statuses()
     none = "no ports; add one with: sandbox edge port add auto NAMESPACE/SERVICE:PORT"

@@ -15,7 +15,11 @@ from sandbox.cli.options import Call, begin, dry_run_option, name_option, spec_o
 
 @click.group("hosts", cls=Group)
 def hosts() -> None:
-    """Let this machine resolve the hosts of a sandbox, in its hosts file."""
+    """Let this machine resolve the hosts of a sandbox, in its hosts file.
+
+    Browsers, curl and most Linux systems resolve every name below localhost by themselves. Safari and other programs
+    on macOS and Windows do not; and names in another domain need these lines everywhere.
+    """
 
 
 @hosts.command("install")
@@ -26,6 +30,10 @@ def install() -> None:
     """Add a line for each host of the sandbox to the hosts file, after asking; `uninstall` removes them.
 
     The sandbox must be up. Lines of before are replaced. It needs root, by sudo.
+
+    \b
+    sandbox hosts install
+    sandbox hosts install -n demo --dry-run
     """
     call = begin()
     _change(call, resolvable_names.install(call.spec().name))
@@ -39,6 +47,10 @@ def uninstall() -> None:
     """Remove the lines of one sandbox, or of all, from the hosts file.
 
     No other line changes. You can still run it when the sandbox is gone.
+
+    \b
+    sandbox hosts uninstall
+    sandbox hosts uninstall -n demo --yes
     """
     call = begin()
     _change(call, resolvable_names.uninstall(call.name))

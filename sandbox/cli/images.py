@@ -47,7 +47,12 @@ def images() -> None:
 @spec_options
 @output_option(RegistryContent)
 def list_() -> None:
-    """List the registry's repositories and tags, with total size and size not shared with other images."""
+    """List the registry's repositories and tags, with total size and size not shared with other images.
+
+    \b
+    sandbox images list
+    sandbox images list -n demo -o json
+    """
     call = begin()
     spec = call.sandbox().spec
     where = spec.registry.external or machine_plan.registry_url(spec).rpartition("/")[2]
@@ -75,7 +80,15 @@ def list_() -> None:
 @dry_run_option
 @change_options()
 def collect() -> None:
-    """Delete blobs of the registry that no tag, and no digest in the spec's `push`, names. Pushes wait; pulls work."""
+    """Delete blobs of the registry that no tag, and no digest in the spec's `push`, names. Pushes wait; pulls work.
+
+    Pushing another image to a tag, and deleting a tag, leave old layers behind, and pushes that broke off a part of
+    one.
+
+    \b
+    sandbox images gc
+    sandbox images gc -n demo
+    """
     call = begin("stopping", "nothing that an image names is deleted; run `sandbox images gc` again to continue")
     sandbox = call.sandbox()
     if not call.dry_run:
@@ -92,7 +105,15 @@ def collect() -> None:
 @dry_run_option
 @yes_option()
 def prune() -> None:
-    """Remove the node images that your `up` made of published ones and nothing uses."""
+    """Remove the node images that your `up` made of published ones and nothing uses.
+
+    Those of running and stopped sandboxes and of your snapshots stay. The next `up` with such nodes makes its image
+    again, from the published one, which stays.
+
+    \b
+    sandbox images prune
+    sandbox images prune --dry-run
+    """
     call = begin("stopping")
     engine = Engine.connect()
     made = machine_node.made(engine, snapshots.store().images())

@@ -15,6 +15,10 @@ def list_() -> None:
     """List the sandboxes of this machine.
 
     Each line has the state, the memory in use, the domain, and the folder and branch of the spec.
+
+    \b
+    sandbox list
+    sandbox list -o json
     """
     call = begin()
     rows = sandboxes()

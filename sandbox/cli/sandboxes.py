@@ -76,6 +76,10 @@ def start() -> None:
 
     It needs no files: the sandbox contains what `up` applied and pushed. To apply changes of your files, use
     `sandbox up`, which also starts a stopped sandbox.
+
+    \b
+    sandbox start
+    sandbox start demo
     """
     call = begin("stopping", "run `sandbox start` again to continue")
     sandbox = call.sandbox()
@@ -87,7 +91,15 @@ def start() -> None:
 @named_spec_options
 @change_options()
 def stop() -> None:
-    """Stop a sandbox's containers; keep all data."""
+    """Stop a sandbox's containers; keep all data.
+
+    It then uses no processor time and no memory, and stays stopped when the engine or the machine restarts, until
+    `sandbox start` or `sandbox up`. Other sandboxes keep running.
+
+    \b
+    sandbox stop
+    sandbox stop demo
+    """
     sandbox = begin("stopping", "run `sandbox stop` again to stop the rest, or `sandbox start`").sandbox()
     if not sandbox.stop():
         _note_idle(sandbox)
@@ -98,7 +110,15 @@ def stop() -> None:
 @spec_options
 @change_options()
 def pause() -> None:
-    """Pause a sandbox until it is used; keep all memory."""
+    """Pause a sandbox until it is used; keep all memory.
+
+    The next client of its hosts, kubectl and every command of sandbox wake it, within a second. With `pause_after: 30m`
+    in sandbox.yaml it is paused automatically after that time without a client.
+
+    \b
+    sandbox pause
+    sandbox pause -n demo
+    """
     sandbox = begin("stopping", "the sandbox is not paused; run `sandbox pause` again").sandbox()
     if sandbox.pause():
         sandbox.session.say(f"it wakes when it is used, or by: sandbox start {sandbox.name}")
@@ -119,6 +139,10 @@ def status() -> int:
     """Show every component's state; exit code 1 unless all are ready.
 
     A Service is listed, with where it is reached, if it has a port of this machine or an address as a load balancer.
+
+    \b
+    sandbox status
+    sandbox status demo -o json
     """
     call = begin()
     sandbox = call.sandbox()

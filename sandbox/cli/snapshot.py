@@ -44,6 +44,7 @@ def save(snapshot: str | None) -> None:
     spec; only you can read them. docs/snapshots.md says where they are.
 
     \b
+    sandbox snapshot save
     sandbox snapshot save before-upgrade -n demo
     """
     call = begin("stopping", "no snapshot was saved, and the sandbox is as before")
@@ -60,6 +61,7 @@ def restore(snapshot: str | None) -> None:
     It replaces the existing sandbox and its data. If it cannot be restored completely, the existing one stays.
 
     \b
+    sandbox snapshot restore
     sandbox snapshot restore before-upgrade -n demo --yes
     """
     call = begin("stopping", "no data is lost: `sandbox start` completes the restore, or starts what was there before")
@@ -78,7 +80,12 @@ def restore(snapshot: str | None) -> None:
 @snapshot.command("list")
 @output_option(tuple[Snapshot, ...])
 def list_() -> None:
-    """List the snapshots of all sandboxes, with their sizes, and what is damaged."""
+    """List the snapshots of all sandboxes, with their sizes, and what is damaged.
+
+    \b
+    sandbox snapshot list
+    sandbox snapshot list -o json
+    """
     call = begin()
     listed = snapshots.store().listed()
     none = "no snapshots; save one with: sandbox snapshot save SNAPSHOT"
@@ -98,6 +105,7 @@ def delete(snapshot: str) -> None:
 
     \b
     sandbox snapshot delete before-upgrade
+    sandbox snapshot delete before-upgrade -n demo
     """
     sandbox = begin().sandbox()
     snapshots.delete(sandbox, snapshot)

@@ -68,6 +68,7 @@ def logs(workload: str | None, *, follow: bool, tail: int, since: int | None, pr
     with the last lines of the run that failed.
 
     \b
+    sandbox logs
     sandbox logs web -f
     sandbox logs shop/web --since 5m
     sandbox logs db --previous
@@ -94,6 +95,7 @@ def execute(workload: str, command: tuple[str, ...], *, container: str | None) -
     It has this terminal, and the exit code is that of the command.
 
     \b
+    sandbox exec web
     sandbox exec db -- psql -U postgres
     sandbox exec shop/web -c sidecar -- cat /etc/hosts
     """
@@ -117,6 +119,7 @@ def restart(workload: str) -> None:
     """Replace the pods of WORKLOAD; wait until the new ones are ready.
 
     \b
+    sandbox restart web
     sandbox restart shop/statefulset/db
     """
     call = begin("stopping", "the roll-out goes on in the cluster")
