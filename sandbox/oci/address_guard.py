@@ -42,6 +42,10 @@ class _Guard:
         self.host = home.host
         self._registry_is_local = {True} if home.is_loopback else set[bool]()  # at each of its connections
 
+    def can_judge(self, host: str) -> bool:
+        """Return False for the registry before its first connection, which shows whether it is on this machine."""
+        return host != self.host or bool(self._registry_is_local)
+
     def check(self, host: str, address: str, own: str = "") -> None:
         """Raise RegistryError if `host` must not be at `address`; `own` is the near end of a connection to it."""
         local = is_local(address, own)
@@ -61,7 +65,7 @@ class _GuardedConnection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         if self.proxy is not None:  # which resolves names itself, from where it is
             return super()._new_conn()
-        if self.host != self.guard.host:  # refused before a connection shows which ports are open
+        if self.guard.can_judge(self.host):  # refused before a connection shows which ports are open
             with contextlib.suppress(OSError):  # reported as a connection that cannot be made
                 for *_, address in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
                     self.guard.check(self.host, str(address[0]))

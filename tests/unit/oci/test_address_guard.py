@@ -120,6 +120,18 @@ def test_remote_registry_cannot_redirect_to_this_machine(
     assert not store.requests
 
 
+@pytest.mark.security(11)
+def test_redirect_to_this_machine_by_the_registrys_own_name_opens_no_connection(names: Names) -> None:
+    names.known = {NAME: [FAR, "127.0.0.1"]}
+    with Simulator(host=FAR) as registry, socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        registry.redirect_blobs = f"http://{NAME}:{listener.getsockname()[1]}"
+        with pytest.raises(RegistryError, match="is not allowed"):
+            read(registry)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
 @pytest.mark.security(10, 11)
 def test_redirect_from_https_to_http_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A redirect from https to http → refused, nothing is sent."""
