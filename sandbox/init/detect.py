@@ -83,7 +83,7 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Findings
     if not tool.items and objects and is_composed and not any(serving):
         notes.append("the manifests are left out: no program of the compose file runs in them")
         items, objects = (), ()
-    images = _distinct(lambda each: (image.reference for image in pod_images(each)), objects)
+    images = _distinct(pod_images, objects)
     composed = None if tool.apps else compose.load(folder, profiles, has_manifests=bool(items))
     _require(profiles, {*tool.profiles, *(("*", *composed.profiles) if composed else ())})
     notes += composed.notes if composed else ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
@@ -14,14 +13,6 @@ TEMPLATES = {
         ("Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "ReplicationController", "Job"), ("spec", "template")
     ),
 }
-
-
-@dataclass(frozen=True)
-class PodImage:
-    """An image; `always` says that its registry is asked even if a node has it."""
-
-    reference: str
-    always: bool
 
 
 def containers(manifest: Mapping[str, Any], groups: Sequence[str] = CONTAINERS) -> Iterator[dict[str, Any]]:
@@ -56,10 +47,8 @@ def container_statuses(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
 
 
-def pod_images(manifest: Mapping[str, Any]) -> Iterator[PodImage]:
-    """Yield the images of every container of the pods that `manifest` makes; none for kinds that make no pods."""
+def pod_images(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the image of every container of the pods that `manifest` makes; none for kinds that make no pods."""
     for container in containers(manifest):
         if reference := str(container.get("image") or ""):
-            policy, name = container.get("imagePullPolicy"), reference.rpartition("/")[2]
-            is_moving = "@" not in reference and (":" not in name or name.endswith(":latest"))
-            yield PodImage(reference, is_moving if policy is None else policy == "Always")
+            yield reference

@@ -137,7 +137,7 @@ def _require_objects(spec: Spec) -> None:
     for place, each in placed:
         for image in pod_images(each):
             try:
-                reference.parse(image.reference)
+                reference.parse(image)
             except UsageError as error:
                 raise BadFile(f"{place}: {title(each)}: {error.brief}", details=error.details, fix=error.fix) from error
 

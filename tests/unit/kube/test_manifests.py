@@ -97,4 +97,4 @@ POD = {"initContainers": [{"image": "init:1"}], "containers": [{"image": "main:1
     ],
 )
 def test_pods_and_their_templates_have_images(manifest: dict[str, Any]) -> None:
-    assert [image.reference for image in pod_images(manifest)] == ["init:1", "main:1"]
+    assert list(pod_images(manifest)) == ["init:1", "main:1"]
