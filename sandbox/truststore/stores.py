@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +45,6 @@ class Machine:
     sudo_user: str = ""
     java_home: Path | None = None
     browsers: tuple[str, ...] = ()
-    wsl: bool = False
     slash: Path = Path("/")
 
 
@@ -62,7 +60,6 @@ def this_machine(folder: Path) -> Machine:
         sudo_user="" if sudo_user == "root" else sudo_user,
         java_home=java_home,
         browsers=tuple(name for name in _BROWSERS if process.which(name)),
-        wsl="microsoft" in platform.release().lower(),
     )
 
 

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from sandbox.errors import SandboxError
-from sandbox.system.files import make_private_dir, read_json, read_regular, write_atomic
+from sandbox.system.files import make_private_dir, read_json, read_regular, refused, write_atomic
 
 _ORGANIZATION = "Sandbox"
 _COMMON_NAME = re.compile(r"Sandbox root \d{4}-\d\d-\d\d [0-9a-f]{8}")
@@ -146,5 +146,4 @@ class Record:
                 try:
                     path.unlink(missing_ok=True)
                 except OSError as error:
-                    fix = "check the owner and the permissions of its folder, then run this again"
-                    raise SandboxError(f"{path} cannot be removed", details=str(error), fix=fix, id="file") from error
+                    raise refused(f"{path} cannot be removed", error) from error
