@@ -24,19 +24,21 @@ def ranges(context: DoctorContext) -> Finding:
 
 
 def dns(context: DoctorContext) -> Finding:
-    host, fix = f"doctor.{context.spec.domain}", f"sandbox hosts install -n {context.names.name}"
+    domain = context.spec.domain
+    return resolution(f"doctor.{domain}", f"*.{domain}", f"sandbox hosts install -n {context.names.name}")
+
+
+def resolution(host: str, shown: str, fix: str, *, localhost_fix: str = "") -> Finding:
+    """Check that `host`, which the finding calls `shown`, resolves to this machine."""
     try:
-        addresses = resolved(host)
+        addresses = sorted({str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
     except socket.gaierror as reason:
         if host.endswith(".localhost"):
-            return warn(f"{host}: {reason.strerror}; browsers and curl resolve .localhost by themselves")
+            unresolved = f"{host}: {reason.strerror}; browsers and curl resolve .localhost by themselves"
+            return warn(unresolved, localhost_fix)
         return error(f"{host}: {reason.strerror}", fix)
-    evidence = f"*.{context.spec.domain} is {', '.join(addresses)}"
+    evidence = f"{shown} is {', '.join(addresses)}"
     return ok(evidence) if all(map(is_here, addresses)) else error(f"{evidence}, which is not this machine", fix)
-
-
-def resolved(host: str) -> list[str]:
-    return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
 
 
 def is_here(address: str) -> bool:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Iterator
 
 from sandbox.doctor.check import Check, DoctorContext, Finding, Row, error, follow, ok, warn
-from sandbox.doctor.network_checks import holder, is_here, resolved
+from sandbox.doctor.network_checks import holder, resolution
 from sandbox.doctor.tls import cluster_checks
 from sandbox.doctor.tls.tls_context import RequestTrace, parse
 from sandbox.engine import Bind, labelled
@@ -25,14 +24,7 @@ ANOTHER_ISSUER = "trust its issuer, or let the sandbox issue: certs: {secrets: [
 def name(trace: RequestTrace) -> Finding:
     host = trace.host
     fix = f"sandbox hosts install -n {trace.names.name}; or add the line `{trace.address} {host}` to /etc/hosts"
-    try:
-        addresses = resolved(host)
-    except socket.gaierror as reason:
-        if host.endswith(".localhost"):
-            return warn(f"{host}: {reason.strerror}; browsers and curl resolve .localhost by themselves", fix)
-        return error(f"{host}: {reason.strerror}", fix)
-    evidence = f"{host} is {', '.join(addresses)}"
-    return ok(evidence) if all(map(is_here, addresses)) else error(f"{evidence}, which is not this machine", fix)
+    return resolution(host, host, fix, localhost_fix=fix)
 
 
 def route(trace: RequestTrace) -> Finding:
