@@ -26,7 +26,6 @@ class VerifyFailed(SandboxError):
             details="\n".join(f"{target}: {line}" for target, lines in faults.items() for line in lines),
             fix="restart the registry, which may remember blobs it has lost, then push again",
         )
-        self.faults = faults
         self.damaged = damaged
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from email.utils import unquote
@@ -49,10 +50,8 @@ def challenges(header: str) -> dict[str, dict[str, str]]:
 class Authorization:
     """The credentials that a registry requires; a broken keychain does not matter to public images."""
 
-    def __init__(
-        self, address: Address, keychain: Keychain | None, exchange: Exchange, clock: Callable[[], float]
-    ) -> None:
-        self._address, self._keychain, self._exchange, self._clock = address, keychain, exchange, clock
+    def __init__(self, address: Address, keychain: Keychain | None, exchange: Exchange) -> None:
+        self._address, self._keychain, self._exchange = address, keychain, exchange
         self._lock = threading.Lock()
         self._tokens: dict[Grants, tuple[str, float]] = {}  # headers, and when they expire
         self._challenge: dict[str, str] = {}
@@ -95,13 +94,13 @@ class Authorization:
         return error
 
     def _valid(self, wanted: Grants) -> str | None:
-        now, tokens = self._clock(), self._tokens.items()
+        now, tokens = time.monotonic(), self._tokens.items()
         return next((token for grants, (token, expires) in tokens if wanted <= grants and expires > now), None)
 
     def _fetch(self, wanted: Grants) -> str:
         realm, service = self._challenge["realm"], self._challenge.get("service")
         self._require_safe(realm)
-        account, begun, scopes = self._account, self._clock(), sorted(wanted)
+        account, begun, scopes = self._account, time.monotonic(), sorted(wanted)
         if account.bearer:
             value, lifetime = account.bearer, math.inf
         else:

@@ -6,7 +6,6 @@ import itertools
 import logging
 import re
 import ssl
-import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Self
@@ -52,7 +51,7 @@ def pause(attempt: int, retry_after: str = "") -> float:
 
 
 class Transport:
-    """Sends requests to the registry at `url`. Safe for use by several threads. `clock` gives monotonic seconds."""
+    """Sends requests to the registry at `url`. Safe for use by several threads."""
 
     def __init__(
         self,
@@ -60,11 +59,10 @@ class Transport:
         *,
         keychain: Keychain | None = None,
         sleep: Callable[[float], None] = interruption.pause,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.address = addresses.parse(url)
         self.sleep = sleep
-        self._authorization = Authorization(self.address, keychain, self._ask_token_server, clock)
+        self._authorization = Authorization(self.address, keychain, self._ask_token_server)
         self._session = _Session()
         self._session.trust_env = not self.address.is_loopback  # the environment's proxies are for other hosts
         self._session.auth = lambda request: request  # without one, requests would look passwords up in netrc

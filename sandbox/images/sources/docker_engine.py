@@ -59,10 +59,9 @@ class EngineImages:
             image = Inspected.of(entry, self.daemon)
             if tagged := self._tagged(image):
                 return tagged
-            for digest in (
-                image.diff_ids if self.kind is Compression.RAW else ()
-            ):  # so that layers that the registry has are not read
-                self.destination.inventory.size(image.target.repository, digest)
+            if self.kind is Compression.RAW:
+                for digest in image.diff_ids:  # so that layers that the registry has are not read
+                    self.destination.inventory.size(image.target.repository, digest)
         except SandboxError as error:
             return error
         return image
