@@ -67,8 +67,12 @@ class _GuardedConnection(HTTPConnection):
             return super()._new_conn()
         if self.guard.can_judge(self.host):  # refused before a connection shows which ports are open
             with contextlib.suppress(OSError):  # reported as a connection that cannot be made
-                for *_, address in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
-                    self.guard.check(self.host, str(address[0]))
+                places = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+                addresses = [str(address[0]) for *_, address in places]
+                # The registry's own name may have a link-local address besides the one that is used (mDNS).
+                if self.host != self.guard.host or all(map(is_local, addresses)):
+                    for address in addresses:
+                        self.guard.check(self.host, address)
         connection = super()._new_conn()
         try:
             self.guard.check(self.host, str(connection.getpeername()[0]), str(connection.getsockname()[0]))

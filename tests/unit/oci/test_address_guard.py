@@ -132,6 +132,21 @@ def test_redirect_to_this_machine_by_the_registrys_own_name_opens_no_connection(
             listener.accept()
 
 
+def test_registry_is_used_if_its_name_has_a_local_address_too(monkeypatch: pytest.MonkeyPatch, names: Names) -> None:
+    def resolve(host: str, *args: Any, **options: Any) -> Any:
+        addresses = [FAR, "127.0.0.1"] if host == NAME else [host]
+        return [place for address in addresses for place in names(address, *args, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with (
+        Simulator(host=FAR, content={digest_of(DATA): DATA}, links={BLOB}) as registry,
+        Client(f"http://{NAME}:{port(registry)}", sleep=lambda _: None) as client,
+        client.blob(*BLOB) as first,
+        client.blob(*BLOB) as second,  # needs another connection
+    ):
+        assert [b"".join(first), b"".join(second)] == [DATA, DATA]
+
+
 @pytest.mark.security(10, 11)
 def test_redirect_from_https_to_http_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A redirect from https to http → refused, nothing is sent."""
