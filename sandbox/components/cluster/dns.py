@@ -23,7 +23,7 @@ NAMESPACE = "kube-system"
 NAME = "coredns"
 SERVICE = "kube-dns"
 PODS = "k8s-app=kube-dns"
-# TCP, because bash can tell whether somebody answers; kube-proxy sets up TCP and UDP at the same time.
+# TCP, because bash cannot wait for an answer by UDP; kube-proxy sets up TCP and UDP at the same time.
 CONNECT = 'timeout 2 bash -c ": </dev/tcp/$1/53"'
 SERVICES = "svc"  # the names of Services are below it, in the sandbox's domain and in the cluster's
 CLUSTER = f"{SERVICES}.cluster.local"
