@@ -43,7 +43,7 @@ def cluster(site: ClusterSite) -> list[Step]:
         ClusterStep(site.provider, names, version),
         *_node_images(site),
         ContextStep(names),
-        DnsStep(names, dns(spec, names, engine, nodes.network)),
+        DnsStep(names, dns(spec, names, engine, nodes.network), nodes.control_plane),
         PodProxyStep(
             names,
             proxied(spec, names, engine, nodes, site.environ),

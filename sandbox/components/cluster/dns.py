@@ -176,6 +176,7 @@ class DnsStep(NothingToUndo):
 
     names: Names
     dns: Dns
+    node: str  # the container of the control plane
     name: str = "dns"
     requires: tuple[str, ...] = ("cluster",)
     title: str = "DNS of the cluster"
@@ -216,7 +217,7 @@ class DnsStep(NothingToUndo):
         if service is None:
             return None
         address = service["spec"]["clusterIP"]
-        status, _ = self.dns.engine.execute(self.names.node, ["bash", "-c", CONNECT, "connect", address])
+        status, _ = self.dns.engine.execute(self.node, ["bash", "-c", CONNECT, "connect", address])
         return f"no connection to {address}" if status else None
 
     @property

@@ -187,7 +187,8 @@ def dns_step(engine: FakeEngine, names: Names, server: ApiServer) -> DnsStep:
         "spec": {"template": {"metadata": {"labels": {"k8s-app": "kube-dns"}}}},
     }
     provider = memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK))
-    return DnsStep(names, replace(provider.dns, ingress=INGRESS_SERVICE, hosts={"db.corp": "10.0.0.5"}))
+    outside = replace(provider.dns, ingress=INGRESS_SERVICE, hosts={"db.corp": "10.0.0.5"})
+    return DnsStep(names, outside, names.node)
 
 
 def test_changed_configuration_is_repaired(server: ApiServer, dns_step: DnsStep) -> None:
