@@ -10,13 +10,12 @@ from sandbox.components.edge import forwarder, routes
 from sandbox.components.ingress import unserved
 from sandbox.doctor.check import Check, DoctorContext, Finding, Row, error, follow, ok, skipped, warn
 from sandbox.engine import Bind
+from sandbox.engine.container_host import connects
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.kube.services import endpoint_slices, is_serving, offered
 from sandbox.plan import providers, saved_spec
 from sandbox.system import host_network
-
-CONNECT = "exec 3<>/dev/tcp/$0/$1"  # bash's own
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ def answer(trace: ServiceTrace) -> Finding:
     # Several ports of the Service may lead to one of the pod; without a number it stands for all ports.
     places = {(end["addresses"][0], str(port["port"])): end for end, port in ports if port.get("port")}
     for (address, port), end in places.items():
-        if nodes.engine.execute(nodes.control_plane, ["timeout", "2", "bash", "-c", CONNECT, address, port])[0] != 0:
+        if not connects(nodes.engine, nodes.control_plane, address, port):
             pod = end.get("targetRef", {}).get("name", address)
             return error(f"the pod {pod} does not accept connections at {host_network.authority(address, port)}")
     if trace.ready and not ports and offered(trace.service, "TCP"):

@@ -11,6 +11,7 @@ from sandbox.names import LABEL
 
 # This machine's names in containers of virtual machines.
 MACHINE = ("host.docker.internal", "host.lima.internal", "host.orb.internal")
+CONNECT = "exec 3<>/dev/tcp/$0/$1"  # bash's own
 # The last address of a minikube network is for the balancer of several control planes.
 RESERVED = 5
 # Positions among those, on the sandbox's own network.
@@ -37,6 +38,11 @@ def joined(engine: Engine, name: str) -> Network:
     if network is None or not network.subnet:
         raise SandboxError(f"there is no network {name}", fix="sandbox up")
     return network
+
+
+def connects(engine: Engine, node: str, address: str, port: str) -> bool:
+    """Return whether a TCP connection from `node`, which has bash, is accepted within two seconds."""
+    return engine.execute(node, ["timeout", "2", "bash", "-c", CONNECT, address, port])[0] == 0
 
 
 def kept_address(network: Network, place: int) -> str:

@@ -48,7 +48,7 @@ def container_statuses(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def pod_images(manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the image of every container of the pods that `manifest` makes; none for kinds that make no pods."""
+    """Yield the image of each container in the pods of `manifest`; nothing for kinds without pods."""
     for container in containers(manifest):
         if reference := str(container.get("image") or ""):
             yield reference

@@ -51,7 +51,7 @@ def pause(attempt: int, retry_after: str = "") -> float:
 
 
 class Transport:
-    """Sends requests to the registry at `url`. Safe for use by several threads."""
+    """An HTTP client of the registry at `url`, which several threads may share."""
 
     def __init__(
         self,

@@ -175,8 +175,9 @@ def stop(plan: Plan, report: Reporter) -> bool:
 def survey(plan: Plan, report: Reporter | None = None) -> Found:
     """Check every step.
 
-    A step whose needs are not ready is not checked: it is absent where one of them is, and unseen otherwise. Those that
-    need a step with the field `delays_checks` false are checked at the same time as that. Raises the first error.
+    A step is checked once the steps that it needs are ready. Without that it is absent if one of them is absent, and
+    unseen otherwise. Steps that need a step whose field `delays_checks` is false are checked at the same time as it.
+    Raises the first error.
     """
     statuses: dict[str, Status] = {}
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from sandbox.engine import Engine
-from sandbox.engine.container_host import host_address
+from sandbox.engine.container_host import connects, host_address
 from sandbox.kube.api import Cluster, title
 from sandbox.kube.readiness import troubles, wait_ready
 from sandbox.kube.workload_status import progress
@@ -23,13 +23,12 @@ NAMESPACE = "kube-system"
 NAME = "coredns"
 SERVICE = "kube-dns"
 PODS = "k8s-app=kube-dns"
-# TCP, because bash cannot wait for an answer by UDP; kube-proxy sets up TCP and UDP at the same time.
-CONNECT = 'timeout 2 bash -c ": </dev/tcp/$1/53"'
+PORT = "53"
 SERVICES = "svc"  # the names of Services are below it, in the sandbox's domain and in the cluster's
 CLUSTER = f"{SERVICES}.cluster.local"
 REPLICAS = 2  # as kubeadm has it; it may have been scaled to none
-# DaemonSets of the pod network: of the bundle's nodes, and of the images that kind and minikube publish. A connection
-# that a pod opens before the network translates addresses gets no answer for its two minutes of retries.
+# The DaemonSets that connect pods, in the bundle's nodes and in the node images that kind and minikube publish. Until
+# they translate addresses, a pod's connection to another machine gets no answer, and its retries fail for two minutes.
 POD_NETWORK = ("flannel", "kindnet", "kube-proxy", "kube-router")
 # An annotation of CoreDNS's pods: a hash of the Corefile that they were started with.
 MARK = "sandbox.dev/corefile"
@@ -217,8 +216,9 @@ class DnsStep(NothingToUndo):
         if service is None:
             return None
         address = service["spec"]["clusterIP"]
-        status, _ = self.dns.engine.execute(self.node, ["bash", "-c", CONNECT, "connect", address])
-        return f"no connection to {address}" if status else None
+        # By TCP, because bash cannot wait for an answer by UDP; kube-proxy sets up both at the same time.
+        is_reached = connects(self.dns.engine, self.node, address, PORT)
+        return None if is_reached else f"no connection to {address}"
 
     @property
     def _ready(self) -> Status:
@@ -232,7 +232,7 @@ def _absence(cluster: Cluster) -> str | None:
 
 
 def _network_problem(cluster: Cluster) -> str | None:
-    """Return which DaemonSet of the pod network is not ready on all nodes, or None."""
+    """Return the first DaemonSet of the pod network that lacks ready pods, with the reason, or None."""
     for daemon_set in cluster.list("apps/v1", "DaemonSet", NAMESPACE):
         if daemon_set["metadata"]["name"] in POD_NETWORK and (problem := progress(daemon_set)):
             return f"{title(daemon_set)}: {problem}"

@@ -27,8 +27,8 @@ from sandbox.system.wait import WaitTimeout, wait_until
 # the cluster's answers may be outdated, and its pods not started yet.
 TIMEOUT = 180.0
 WIDTH = 8
-# The edge sends requests to the nodes in turn, and each node has a Traefik of its own. So many requests in a row reach
-# every node of a cluster that has no more nodes than that.
+# The edge sends requests to the nodes in turn, and each node runs Traefik. Four requests in a row therefore reach every
+# node of a cluster with up to four nodes.
 TURNS = 4
 
 

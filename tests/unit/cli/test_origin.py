@@ -362,7 +362,7 @@ def test_seconds_that_no_clock_counts_are_refused(command: click.Command, option
         in_process.run(command, f"{option}={typed}")
 
 
-def test_sandbox_name_is_an_argument_or_an_option() -> None:
+def test_sandbox_name_is_read_from_the_argument_or_from_option_name() -> None:
     @click.command()
     @named_spec_options
     def show() -> None:

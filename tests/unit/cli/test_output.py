@@ -248,9 +248,7 @@ def test_spec_from_a_pipe_is_not_followed(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("quiet")
-def test_dev_reports_a_deleted_spec_and_starts_no_default_sandbox(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_dev_fails_after_its_spec_file_was_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """sandbox.yaml is moved away during `dev` → an error, and no `up` of the default sandbox."""
     loops: list[DevLoop] = []
     monkeypatch.setattr(DevLoop, "run", lambda loop, _: loops.append(loop))

@@ -233,7 +233,7 @@ def test_dns_step_waits_until_pod_network_is_ready(server: ApiServer, dns_step: 
     ready.join()
 
 
-def test_dns_step_waits_until_kube_proxy_leads_to_coredns(
+def test_dns_step_waits_until_coredns_accepts_connections_at_its_service(
     engine: FakeEngine, names: Names, server: ApiServer, dns_step: DnsStep
 ) -> None:
     server.objects["/api/v1/namespaces/kube-system/services/kube-dns"] = {
@@ -244,11 +244,11 @@ def test_dns_step_waits_until_kube_proxy_leads_to_coredns(
     statuses, asked = iter([1, 1, 0]), []
 
     def connect(_: object, argv: Sequence[str]) -> tuple[int, str]:
-        asked.append(argv[-1])
+        asked.append(argv[-2])
         return next(statuses), ""
 
     node = ContainerSpec(name=names.node, image="node", command=(), labels={}, network=NETWORK)
     engine.boxes[names.node] = FakeContainer(node, "node")
-    engine.programs["bash"] = connect
+    engine.programs["timeout"] = connect
     dns_step.apply(NoWork())
     assert asked == ["10.96.0.10"] * 3

@@ -63,7 +63,7 @@ def test_azure_token_is_for_azure_alone() -> None:
         assert parse(f"credentials: [{{kind: acr, registry: '{host}'}}]").credentials
 
 
-def test_two_accounts_of_a_kind_need_secrets_of_their_own() -> None:
+def test_two_accounts_with_the_same_secret_name_are_refused() -> None:
     with pytest.raises(UsageError, match="the Secret 'gcr-secret' is given twice"):
         parse("credentials: [{kind: gcr}, {kind: gcr, file: a.json}]")
     assert len(parse("credentials: [{kind: gcr}, {kind: gcr, file: a.json, secret: b}]").credentials) == 2

@@ -175,7 +175,9 @@ def test_objects_of_another_user_are_refused(server: ApiServer, tenant: Tenant, 
     assert server.objects[PATH] == theirs
 
 
-def test_tenant_lists_all_objects_of_its_own_sandbox_and_no_others(server: ApiServer, tenant: Tenant) -> None:
+def test_tenant_lists_only_objects_labelled_with_its_sandbox_in_its_namespace(
+    server: ApiServer, tenant: Tenant
+) -> None:
     put(server, f"{SPACE}/configmaps/ours", sandbox="demo")
     put(server, f"{SPACE}/configmaps/theirs", sandbox="other")
     put(server, "/api/v1/namespaces/other/configmaps/outside", sandbox="demo")
