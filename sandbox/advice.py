@@ -1,7 +1,5 @@
 """What each kind of error means and what helps, by the id that its first line shows; the texts are in advice.yaml."""
 
-from __future__ import annotations
-
 from importlib import resources
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The errors that users see: what happened, the evidence and the fix, all shown in one way by the command line."""
 
-from __future__ import annotations
-
 import re
 
 from sandbox.sanitize import fit

@@ -1,7 +1,5 @@
 """What the rest of the sandbox knows of a kind of cluster: its nodes, and how to create, stop and delete it."""
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Says how many there are of something, and how large it is, as people read it."""
 
-from __future__ import annotations
-
 
 def count(number: int, noun: str) -> str:
     return f"{number} {plural(number, noun)}"

@@ -1,7 +1,5 @@
 """How the walk over a plan reports what it does, so that steps never print."""
 
-from __future__ import annotations
-
 
 class Reporter:
     """Receives what happens to each step, from several threads at once; `event` gets every call."""

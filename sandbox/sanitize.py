@@ -1,7 +1,5 @@
 """Makes texts of programs, servers and files safe to show: they neither control the terminal nor leak an account."""
 
-from __future__ import annotations
-
 import re
 
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # such as for colors (ECMA-48, 5.4)

@@ -1,7 +1,5 @@
 """What every step of a plan can do: check, apply and undo its part of a sandbox."""
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Finds the spec that a command means: by a file, by the name of a sandbox that was brought up, or by neither."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """The doctor's checks of one sandbox on this machine: for `sandbox doctor`, and under an error of `up`."""
 
-from __future__ import annotations
-
 import contextlib
 import shlex
 import time

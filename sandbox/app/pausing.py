@@ -5,8 +5,6 @@ them at the edge and at the API server's port, and resumes the nodes; with SECON
 used for so long. Commands that change a sandbox resume it first.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

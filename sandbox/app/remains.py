@@ -1,7 +1,5 @@
 """Removes files that belong to no sandbox any more, after one was removed: locks, claims, the edge's folder."""
 
-from __future__ import annotations
-
 import shutil
 from contextlib import suppress
 from pathlib import Path

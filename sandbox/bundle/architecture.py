@@ -1,7 +1,5 @@
 """The architectures that a bundle can be of, named as images name them, and what differs between them."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 

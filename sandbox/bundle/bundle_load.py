@@ -3,8 +3,6 @@
 The file is read once from front to back. Nothing in it is trusted: every entry is checked against the list in its head.
 """
 
-from __future__ import annotations
-
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator

@@ -3,8 +3,6 @@
 The file is one tar, packed by zstandard or not, whose bytes depend on its content only.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import tarfile

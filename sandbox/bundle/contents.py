@@ -1,7 +1,5 @@
 """`bundle.json`, the first entry of a bundle file: a list of its components and files with sizes and digests."""
 
-from __future__ import annotations
-
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 

@@ -1,7 +1,5 @@
 """The step that puts the system images into the engine."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field

@@ -3,8 +3,6 @@
 Published nodes have their images packed, and would unpack them and pull the ingress controller in every new cluster.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import tempfile

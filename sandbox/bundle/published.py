@@ -1,7 +1,5 @@
 """Published images, pulled by the engine by digest, and the names that this machine and its nodes give them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 from sandbox.engine import Engine, EngineError

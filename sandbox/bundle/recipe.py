@@ -1,7 +1,5 @@
 """A recipe says how a component of the bundle is built: the data in recipes/NAME/, read into values and hashed."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 from collections.abc import Mapping

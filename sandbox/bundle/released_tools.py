@@ -1,7 +1,5 @@
 """kind, kubectl and helm on this machine: the user's, an official release that was fetched, or the bundle's."""
 
-from __future__ import annotations
-
 import functools
 import os
 import sys

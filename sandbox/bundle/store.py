@@ -1,7 +1,5 @@
 """The bundle's folder in the user's cache: one folder for each finished component, named by its recipe's digest."""
 
-from __future__ import annotations
-
 import glob
 import shutil
 from collections.abc import Iterator

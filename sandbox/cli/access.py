@@ -1,7 +1,5 @@
 """`sandbox dashboard`, `mcp` and `kubeconfig`: what gives a browser, an agent or a program access to sandboxes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import click

@@ -1,7 +1,5 @@
 """`sandbox addons`: what else a cluster has, and what it can have."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import click

@@ -1,7 +1,5 @@
 """The command line: a table of commands, imported only when called, around which errors become exit codes."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys

@@ -1,7 +1,5 @@
 """`sandbox bundle` and `sandbox export`: the system's images and tools, and a sandbox's own, to carry elsewhere."""
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """`sandbox certs`: a sandbox's root, issuing CA and leaves shown, renewed, exported and trusted."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime

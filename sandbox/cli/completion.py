@@ -3,8 +3,6 @@
 Names are read from files alone: completion must not wait for an engine.
 """
 
-from __future__ import annotations
-
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 

@@ -1,7 +1,5 @@
 """`sandbox config`: checks sandbox.yaml and images.yaml, shows their values, and prints their schemas."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """`sandbox credentials`: the accounts at other registries that pods have."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

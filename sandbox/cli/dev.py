@@ -1,7 +1,5 @@
 """`sandbox dev`: bring a sandbox up, then bring each change of the project's files into it."""
 
-from __future__ import annotations
-
 import sys
 import threading
 from collections.abc import Collection, Mapping

@@ -1,7 +1,5 @@
 """`sandbox doctor`: what a sandbox needs, what is wrong with it, and what repairs that."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Iterable

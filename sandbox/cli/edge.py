@@ -1,7 +1,5 @@
 """`sandbox edge` and `sandbox open`: where hosts are routed, and the routes added by hand."""
 
-from __future__ import annotations
-
 import io
 import webbrowser
 from collections.abc import Iterator, Sequence

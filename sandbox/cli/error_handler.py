@@ -1,7 +1,5 @@
 """Turns errors into messages and exit codes, for every command alike."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import logging

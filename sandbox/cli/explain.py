@@ -1,7 +1,5 @@
 """`sandbox explain`: what an error means and what helps."""
 
-from __future__ import annotations
-
 import difflib
 
 import click

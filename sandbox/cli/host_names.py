@@ -1,7 +1,5 @@
 """`sandbox hosts`: lines of the hosts file for the hosts of a sandbox, for programs that do not resolve them."""
 
-from __future__ import annotations
-
 import shlex
 
 import click

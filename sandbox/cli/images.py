@@ -1,7 +1,5 @@
 """`sandbox images`: the registry's content and what of it nothing names, and node images that nothing uses."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """`sandbox init`: writes a sandbox.yaml for a folder, from what it finds there."""
 
-from __future__ import annotations
-
 import os
 import shlex
 from collections.abc import Iterator, Mapping

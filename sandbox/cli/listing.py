@@ -1,7 +1,5 @@
 """`sandbox list`: the sandboxes of this machine."""
 
-from __future__ import annotations
-
 import click
 
 from sandbox.app.views.known_sandboxes import Known, sandboxes

@@ -1,7 +1,5 @@
 """The live display of a terminal: finished steps as lines, and below them running steps with their newest message."""
 
-from __future__ import annotations
-
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn

@@ -1,7 +1,5 @@
 """The log of commands, in a file that only the user can read, and on stderr with --verbose."""
 
-from __future__ import annotations
-
 import logging
 import os
 import shlex

@@ -1,7 +1,5 @@
 """What commands write: the progress of steps on stderr, and results on stdout, for people or as JSON."""
 
-from __future__ import annotations
-
 import json
 import os
 import select

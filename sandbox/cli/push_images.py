@@ -1,7 +1,5 @@
 """`sandbox push-images`: pushes the images of a manifest, and on request deletes tags that it does not name."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence

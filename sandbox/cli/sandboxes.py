@@ -1,7 +1,5 @@
 """`sandbox down`, `start`, `stop`, `pause` and `status`: what becomes of a sandbox, and how it is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import click

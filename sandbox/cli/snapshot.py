@@ -1,7 +1,5 @@
 """`sandbox snapshot`: saves a sandbox with all its data, and restores it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import click

@@ -1,7 +1,5 @@
 """`sandbox up`: creates or repairs a sandbox and prints its addresses, or shows with --plan what it would change."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """`sandbox logs`, `exec` and `restart`: what people do all day with the workloads of a project."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys

@@ -1,7 +1,5 @@
 """Objects with an annotation of the digest of their text, so that one read tells whether they are as wanted."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The checkout that a spec is in, read without git: the project's name, and the branch of a linked worktree."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """JSON that others wrote: an answer, a file, a program's output."""
 
-from __future__ import annotations
-
 import base64
 import json
 from typing import Any

@@ -3,8 +3,6 @@
 An empty document means every default, and so does a key without a value (`registry:`).
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

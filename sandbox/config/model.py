@@ -1,7 +1,5 @@
 """Models of documents: pydantic models that are frozen, refuse unknown keys and convert no values."""
 
-from __future__ import annotations
-
 import re
 from typing import Any, Self
 

@@ -1,7 +1,5 @@
 """Turns pydantic's errors into messages for the author of the document, each at its line."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

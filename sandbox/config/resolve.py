@@ -3,8 +3,6 @@
 The last step, `ResolvedSpec.of` with the ports that this machine has free, is in `sandbox.app.edge.ports`.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Reads text files that others may have written: a pipe, a device or an endless file is refused, not waited for."""
 
-from __future__ import annotations
-
 import os
 import stat
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Parts of files whose form others decide: what has the form that is asked for, and nothing where they have another."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

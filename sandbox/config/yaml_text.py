@@ -3,8 +3,6 @@
 Kubernetes reads YAML 1.1 and makes JSON of it; a spec and a compose file have no value that 1.1 and 1.2 read otherwise.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -5,8 +5,6 @@ A request for another Host is refused (DNS rebinding), no other origin may read 
 asked for by POST with the page's own Origin.
 """
 
-from __future__ import annotations
-
 import hmac
 import json
 import logging

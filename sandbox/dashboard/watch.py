@@ -1,7 +1,5 @@
 """What the dashboard shows and does: its parts, a pod's logs, and the restart of a workload."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from functools import partial
 

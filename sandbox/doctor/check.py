@@ -1,7 +1,5 @@
 """A check of the doctor: what it inspects, the row it gives, running many at once or in order, and repairs."""
 
-from __future__ import annotations
-
 import enum
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

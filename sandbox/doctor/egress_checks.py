@@ -1,7 +1,5 @@
 """Checks the way out of the cluster: a pod tries names, a connection and TLS, and its output is judged here."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import re

@@ -1,7 +1,5 @@
 """Checks of the engine and of this machine: what they can do, disk, kernel limits, proxies, modes of files."""
 
-from __future__ import annotations
-
 import platform
 import shlex
 import shutil

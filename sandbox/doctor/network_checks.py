@@ -1,7 +1,5 @@
 """Checks of networks and ports: overlapping ranges, names that do not resolve to this machine, ports in use."""
 
-from __future__ import annotations
-
 import socket
 from ipaddress import IPv4Network, ip_address
 

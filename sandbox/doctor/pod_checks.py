@@ -1,7 +1,5 @@
 """Finds why a pod does not run, from what the cluster knows of it: its containers, its node, its events."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The check of the rights in the namespace of an existing cluster."""
 
-from __future__ import annotations
-
 import os
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,7 +1,5 @@
 """Checks of the sandbox: its certificates, parts that reach each other, and leftovers of sandboxes that are gone."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 
 from sandbox.components.certificates.facts import CertificateState, describe

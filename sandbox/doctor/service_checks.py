@@ -1,7 +1,5 @@
 """Checks the path to a Service, hop by hop: this machine and its edge, the endpoints, the pods."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """The doctor's table of contents: every check in the order of its row."""
 
-from __future__ import annotations
-
 from sandbox.doctor import machine_checks, network_checks, rights_checks, sandbox_checks
 from sandbox.doctor.check import Check, DoctorContext
 

@@ -1,7 +1,5 @@
 """The connection that every call to the engine goes through: docker-py's client, errors, timeouts, kept answers."""
 
-from __future__ import annotations
-
 import errno
 import functools
 import re

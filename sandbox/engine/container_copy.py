@@ -1,7 +1,5 @@
 """Copies a container: the settings it was made with, and the changes in its files."""
 
-from __future__ import annotations
-
 import io
 import shutil
 import tarfile

@@ -1,7 +1,5 @@
 """Files of the engine's containers, written and read as tars."""
 
-from __future__ import annotations
-
 import io
 import os
 import tarfile

@@ -1,7 +1,5 @@
 """Addresses and users between containers and the machine: the host's address, free addresses, owners of folders."""
 
-from __future__ import annotations
-
 from ipaddress import IPv4Network
 from pathlib import Path
 

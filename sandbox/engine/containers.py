@@ -1,7 +1,5 @@
 """Containers of the engine: made, found, started, stopped, entered, removed."""
 
-from __future__ import annotations
-
 import io
 import json
 import logging

@@ -3,8 +3,6 @@
 The order is: DOCKER_HOST, DOCKER_CONTEXT, `currentContext` of config.json, the default socket.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Finds, loads, saves and removes images of the engine, and lists the files that a build sends."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a sandbox needs of its engine: a kind that runs clusters, ports that arrive here, folders that are shared."""
 
-from __future__ import annotations
-
 import re
 import secrets
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Values passed to and from the engine: containers, networks, and where they listen."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

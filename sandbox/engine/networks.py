@@ -1,7 +1,5 @@
 """The engine's networks, the containers on them, and its volumes."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Mapping
 from contextlib import suppress

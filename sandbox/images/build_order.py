@@ -1,7 +1,5 @@
 """Which images of images.yaml are made from others of it: those are built first, and both when one changes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """A tiny image that is always the same, pushed to test that a registry accepts images and nodes can pull them."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 from functools import cache, partial

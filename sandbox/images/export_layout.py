@@ -1,7 +1,5 @@
 """Exports images from a registry into an OCI layout folder (OCI image-spec, image-layout.md), each blob once."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial

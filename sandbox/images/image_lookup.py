@@ -1,7 +1,5 @@
 """Turns the entries of images.yaml into images: their content and origin, before anything is transferred."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace

@@ -3,8 +3,6 @@
 In every entry `platforms` (`os/architecture[/variant]`) are the only ones wanted; without any, the source decides.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The progress and results that a push reports; it prints nothing itself."""
 
-from __future__ import annotations
-
 import threading
 from dataclasses import dataclass
 from enum import Enum

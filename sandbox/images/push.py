@@ -1,7 +1,5 @@
 """`push`: sends a list of images to a registry, as one plan in which every blob is sent once."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The content of a registry: tags with sizes, deletion of tags that images.yaml does not name, and garbage."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The `sync` rules of images.yaml: which files of a build context go where in running containers."""
 
-from __future__ import annotations
-
 from pathlib import PurePosixPath
 from typing import Annotated, Self
 

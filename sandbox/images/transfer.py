@@ -1,7 +1,5 @@
 """The transfer of all images of a run to one registry: what it has, each blob once, documents and tags."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping

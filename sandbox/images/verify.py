@@ -1,7 +1,5 @@
 """Reads images back out of a registry, every byte of them, because only that proves that they are complete."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 
 from sandbox.errors import SandboxError

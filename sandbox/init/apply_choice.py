@@ -1,7 +1,5 @@
 """Chooses what a sandbox applies of a project's folder: a kustomization, else its manifests, else its charts."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections import Counter

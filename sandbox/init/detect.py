@@ -1,7 +1,5 @@
 """Finds in a project's folder what a sandbox can use: Dockerfiles, compose and skaffold files, manifests, charts."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

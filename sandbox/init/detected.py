@@ -1,7 +1,5 @@
 """What `init` detects in a project's folder."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

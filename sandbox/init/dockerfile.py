@@ -1,7 +1,5 @@
 """Reads from a Dockerfile what can be known without building it."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

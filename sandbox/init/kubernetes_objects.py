@@ -1,7 +1,5 @@
 """The Kubernetes objects of one program, as a developer would write them first, and continue from."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Any

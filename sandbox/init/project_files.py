@@ -1,7 +1,5 @@
 """The texts of the files that make a sandbox of a project's folder."""
 
-from __future__ import annotations
-
 import json
 import math
 import posixpath

@@ -1,7 +1,5 @@
 """Walks through a project's folder, past tools' folders and what this user may not read, and reads files there."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress

@@ -3,8 +3,6 @@
 The configurations of one file and one named profile count; what `skaffold dev` does besides has no counterpart here.
 """
 
-from __future__ import annotations
-
 import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping

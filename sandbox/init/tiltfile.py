@@ -3,8 +3,6 @@
 A Tiltfile is a program. Where it computes something it is not read, and a note says so.
 """
 
-from __future__ import annotations
-
 import ast
 import posixpath
 from collections.abc import Iterator

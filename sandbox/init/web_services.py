@@ -3,8 +3,6 @@
 In a cloud a Service of type LoadBalancer or NodePort is the way in; in a sandbox it is HTTPS by an Ingress.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """The only door to the Kubernetes API: server-side apply, reads and waits on plain mappings, one kind of error."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping

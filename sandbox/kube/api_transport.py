@@ -1,7 +1,5 @@
 """Sends requests to an API server by the official client, which knows every way to log in."""
 
-from __future__ import annotations
-
 import functools
 import logging
 import tempfile

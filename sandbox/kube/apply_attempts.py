@@ -1,7 +1,5 @@
 """Applies objects that may come too early: before a service account, an endpoint of their kind, or a webhook's pods."""
 
-from __future__ import annotations
-
 import logging
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Runs a command in a container of a pod, as `kubectl exec` does: by the API server's WebSocket (KEP-4006)."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

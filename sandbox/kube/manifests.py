@@ -1,7 +1,5 @@
 """Reads Kubernetes manifests from files and folders and puts them in the order in which they can be applied."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Explains why a pod's containers do not run, in the cluster's own words, and whether waiting can help."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """The containers of pods, their states and images; in a user's file anything may be in the place of a container."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Waits until workloads are ready, and until pods have seen changes."""
 
-from __future__ import annotations
-
 import math
 import re
 import textwrap

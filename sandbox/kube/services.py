@@ -1,7 +1,5 @@
 """What a Service offers: its ports, and the endpoints behind them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

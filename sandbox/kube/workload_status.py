@@ -1,7 +1,5 @@
 """What the status of nodes and workloads says: whether they are ready, what they lack, and which pods are present."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any

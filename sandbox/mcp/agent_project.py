@@ -1,7 +1,5 @@
 """The sandbox that a server is for, and what its spec may read."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass

@@ -1,7 +1,5 @@
 """What an agent gets to read: short, and without the values of Secrets."""
 
-from __future__ import annotations
-
 import base64
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Commands that an agent started: each is a child process, which may go on after the call that started it."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os

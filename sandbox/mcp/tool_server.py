@@ -1,7 +1,5 @@
 """The tools that `sandbox mcp` offers to an agent."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 from collections.abc import Callable, Collection, Sequence

@@ -1,7 +1,5 @@
 """Where a registry listens, and whether that is this machine."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

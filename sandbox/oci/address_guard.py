@@ -4,8 +4,6 @@ Names prove nothing: `127.1` and `2130706433` are loopback addresses too, anyone
 lead elsewhere at the next lookup (DNS rebinding). So the address of each connection decides whether it is used.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import ipaddress

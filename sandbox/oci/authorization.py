@@ -1,7 +1,5 @@
 """The Authorization header for one registry: Basic, or Bearer tokens (Distribution specification, with OAuth2)."""
 
-from __future__ import annotations
-
 import math
 import threading
 import time

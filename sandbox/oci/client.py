@@ -1,7 +1,5 @@
 """The OCI Distribution API of one registry, one method for each operation, and the clients of one run."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import re

@@ -1,7 +1,5 @@
 """One account at one registry, and what knows accounts."""
 
-from __future__ import annotations
-
 import base64
 from dataclasses import dataclass, field
 from typing import Protocol

@@ -1,7 +1,5 @@
 """Digests of exact bytes: the names of everything a registry stores, checked while the bytes go by."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterable, Iterator

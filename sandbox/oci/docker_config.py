@@ -3,8 +3,6 @@
 Nothing that a helper prints is repeated, because it may be the secret.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import threading

@@ -1,7 +1,5 @@
 """The documents of an image, OCI or Docker schema 2: descriptors, manifests, indexes, as exact bytes with a digest."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

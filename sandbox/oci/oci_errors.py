@@ -1,7 +1,5 @@
 """The error answers of a registry, with the codes of the Distribution API for callers that distinguish them."""
 
-from __future__ import annotations
-
 import json
 
 from sandbox.config import json_text

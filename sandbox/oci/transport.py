@@ -1,7 +1,5 @@
 """Sends requests to one registry, its token server and the stores it redirects to: authorized, repeated, checked."""
 
-from __future__ import annotations
-
 import itertools
 import logging
 import re

@@ -1,7 +1,5 @@
 """Turns a spec into a list of steps: the table of contents of a sandbox, and the only place that wires them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The certificates of a sandbox: its authority, who is to trust it, and the TLS Secrets in the cluster."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import partial

@@ -1,7 +1,5 @@
 """The cluster of a sandbox: how it is made, its nameservers, proxy and addons, and the user's charts and manifests."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial

@@ -1,7 +1,5 @@
 """The ingress of a sandbox, and what connects this machine's ports with it and with Services."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

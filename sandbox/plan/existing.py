@@ -1,7 +1,5 @@
 """The plan for a cluster that exists already: everything in one namespace, through its API server alone."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

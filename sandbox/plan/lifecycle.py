@@ -1,7 +1,5 @@
 """The walks over a plan, parallel where possible: bring it up, stop it, take it down, or check it."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 import time

@@ -1,7 +1,5 @@
 """Makes the provider that the spec names, and finds the nodes of a sandbox of which only the name is known."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Mapping
 from dataclasses import replace

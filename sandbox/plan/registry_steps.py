@@ -1,7 +1,5 @@
 """The registries of a sandbox: its own, mirrors and further ones, and the images that are pushed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

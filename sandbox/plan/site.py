@@ -1,7 +1,5 @@
 """What every part of a plan is built from: the spec, its names, the engine and the system images."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

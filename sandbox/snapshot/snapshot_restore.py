@@ -1,7 +1,5 @@
 """Restores a snapshot: new nodes and volumes are prepared next to the running sandbox, and then replace its own."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Saves a snapshot: nodes, registry, certificates and spec of a sandbox at one moment."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import tarfile

@@ -1,7 +1,5 @@
 """Snapshots on disk: a manifest for each, in a folder that is renamed to its final name when it is complete."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

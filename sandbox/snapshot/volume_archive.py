@@ -3,8 +3,6 @@
 The container belongs to the sandbox; if the command is killed, it stays until the next one.
 """
 
-from __future__ import annotations
-
 import os
 import shlex
 from collections.abc import Mapping, Sequence

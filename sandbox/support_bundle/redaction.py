@@ -1,7 +1,5 @@
 """Removes secrets from text: whatever looks like one, and every known one, wherever it occurs."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import json

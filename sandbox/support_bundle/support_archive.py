@@ -1,7 +1,5 @@
 """One archive of everything that a report needs: logs, states and settings, collected in parallel, without secrets."""
 
-from __future__ import annotations
-
 import io
 import json
 import platform

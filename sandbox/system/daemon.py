@@ -3,8 +3,6 @@
 A process id may belong to another program later; together with the start time of its process it cannot.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Downloads a file of known digest, and keeps it so that a machine without network can have it too."""
 
-from __future__ import annotations
-
 import hashlib
 import shlex
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Private folders, and files that are written completely or not at all: keys must survive a crash and a lax umask."""
 
-from __future__ import annotations
-
 import glob
 import hashlib
 import json

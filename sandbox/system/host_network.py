@@ -1,7 +1,5 @@
 """This machine's network: free ports and their holders, routes, and its addresses for other machines."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

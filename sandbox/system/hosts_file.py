@@ -4,8 +4,6 @@ Browsers, curl and systemd resolve every name below `localhost` by themselves (R
 getaddrinfo do not, and other domains need lines anyway.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The kernel's limits of inotify, by which programs watch files: what they are, what is used, and what is enough."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Lets a command be interrupted while threads work: each is told, and whatever it waits for ends."""
 
-from __future__ import annotations
-
 import threading
 import time
 

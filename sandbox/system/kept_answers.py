@@ -1,7 +1,5 @@
 """Answers that are kept for the length of a block which changes nothing, so that each question is sent once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar

@@ -1,7 +1,5 @@
 """The nameservers that this machine really uses, and for which domains, as far as pods can reach them too."""
 
-from __future__ import annotations
-
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The members of a tar that others wrote, where tarfile itself keeps whatever size a header claims in memory."""
 
-from __future__ import annotations
-
 import tarfile
 from typing import NoReturn, Self
 

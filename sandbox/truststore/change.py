@@ -1,7 +1,5 @@
 """One change to one trust store as a value, so that it can be shown in full before anything is done."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path

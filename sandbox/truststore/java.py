@@ -1,7 +1,5 @@
 """Java's trust store: the `cacerts` file of the JDK that the user's programs run with."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The databases of Network Security Services, where Firefox and, on Linux, Chrome look for the user's own roots."""
 
-from __future__ import annotations
-
 import configparser
 import sqlite3
 from collections.abc import Iterator

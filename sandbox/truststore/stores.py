@@ -1,7 +1,5 @@
 """The trust stores of this machine: found where systems, browsers and JDKs keep them, and by the record of changes."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass

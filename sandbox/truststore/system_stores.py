@@ -1,7 +1,5 @@
 """The system's trust store: a folder of certificates."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Trust a root or stop trusting it: decide all changes from what the stores hold, then carry them out as shown."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass

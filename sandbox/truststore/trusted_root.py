@@ -1,7 +1,5 @@
 """A sandbox's root certificate as trust stores know it, and the record of which roots were trusted and where."""
 
-from __future__ import annotations
-
 import json
 import re
 import ssl

@@ -1,7 +1,5 @@
 """Copies files into the running containers of an image."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The progress of `dev`."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`dev`: a sandbox that is up and follows its project's files until the user ends the command."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Follows the logs of a project's pods, and reports containers that end and should not."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Ports and addresses of Services: added, followed and removed by commands, and where each Service is reached."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Hosts that the edge routes to servers outside the cluster: added and removed by commands, and kept until removed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """Reads the state of this user's edge: whether it runs, where it listens, its routes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Writes a sandbox as a folder that recreates it elsewhere: spec, manifests, images by digest, versions."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -3,8 +3,6 @@
 What is fetched is copied to the cache, one copy for each revision, and runs only after the user trusts that revision.
 """
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """Checks a spec with all that it names: files, addons, images, manifests, charts. Needs neither engine nor cluster."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 On a minikube cluster a name is one of minikube's own addons; a folder is an addon of the sandbox's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace

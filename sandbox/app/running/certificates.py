@@ -1,7 +1,5 @@
 """Where a sandbox's certificates are deployed, and their renewal now, which waits until they are served."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """Writes a kubeconfig that reaches one sandbox only, for a new account with limited rights whose token expires."""
 
-from __future__ import annotations
-
 import base64
 
 import yaml

@@ -1,7 +1,5 @@
 """The workloads of a sandbox by the names that people use: `web`, `deployment/web`, `shop/web`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime

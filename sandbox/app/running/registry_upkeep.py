@@ -1,7 +1,5 @@
 """Maintains a registry: collects garbage, puts damaged blobs aside to be pushed again, deletes unlisted tags."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

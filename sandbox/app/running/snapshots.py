@@ -1,7 +1,5 @@
 """Saves a sandbox with all its data as a snapshot, and restores one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime

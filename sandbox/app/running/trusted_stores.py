@@ -1,7 +1,5 @@
 """This machine's trust stores and the record of what was added to them, locked against other commands."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Lists the sandboxes of this machine; imports little, since `list` runs often and in other programs."""
 
-from __future__ import annotations
-
 import stat
 from collections import Counter
 from collections.abc import Mapping, Sequence

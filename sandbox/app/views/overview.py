@@ -1,7 +1,5 @@
 """What is shown of a sandbox: its components, its addresses, and who can reach them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Plans lines of the hosts file that let this machine resolve a sandbox's hosts, on demand only, and their removal."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import tempfile

@@ -1,7 +1,5 @@
 """Runs this machine's apt on the folder of another Debian system, with signed lists and security updates."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Builds the bundle's components one after another: finished ones are skipped, and an interrupted build continues."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Mapping, Sequence

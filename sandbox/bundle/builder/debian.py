@@ -1,7 +1,5 @@
 """Makes a folder of Debian packages: a configured system for the node, or unpacked files to copy programs from."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

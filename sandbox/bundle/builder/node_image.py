@@ -1,7 +1,5 @@
 """Builds the node image: a Debian system with Kubernetes and every image it needs already unpacked."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Callable

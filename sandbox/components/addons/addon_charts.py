@@ -3,8 +3,6 @@
 What an addon's addon.yaml does not pin is locked by the user's first `enable`, for all their sandboxes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Addons of the spec and of commands: applied, checked, and removed when no longer wanted."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network

@@ -1,7 +1,5 @@
 """The addons that come with the sandbox, users' own, their addon.yaml, and the choice of those that a sandbox has."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterable, Mapping

@@ -4,8 +4,6 @@ The addresses are of the sandbox's own network, so this machine reaches them dir
 mode), and kube-proxy does the rest.
 """
 
-from __future__ import annotations
-
 from contextlib import suppress
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Root, issuing authority and leaf follow RFC 5280. Both authorities carry critica
 (Java's among them) ignore those of a root and obey those of an intermediate.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 

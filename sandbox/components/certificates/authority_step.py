@@ -1,7 +1,5 @@
 """The certificate authority and the certificates, as files of the user."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

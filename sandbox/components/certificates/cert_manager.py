@@ -1,7 +1,5 @@
 """cert-manager: its pinned release, and the TLS Secrets that it issues from the sandbox's CA and renews."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

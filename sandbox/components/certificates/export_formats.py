@@ -1,7 +1,5 @@
 """The root for programs that do not use the system's trust store: alone, or together with the public roots."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Keys and certificates as bytes: what certificates say, which belong together, and whether they can still be used."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -4,8 +4,6 @@ The new files are written to another folder, which is then renamed to `next`: fr
 the place of its namesake, whether or not it has been moved there yet.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import stat

@@ -1,7 +1,5 @@
 """The CA and its leaves on disk, so that certificates last and no other user reads the keys."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress

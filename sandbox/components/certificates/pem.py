@@ -1,7 +1,5 @@
 """Reads and writes keys and certificates as PEM; damaged ones are one kind of error."""
 
-from __future__ import annotations
-
 from typing import TypeVar
 
 from cryptography import x509

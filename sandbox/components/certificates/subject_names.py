@@ -1,7 +1,5 @@
 """Which host names a certificate may contain: a name that some TLS client refuses is refused here, with the reason."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address

@@ -1,7 +1,5 @@
 """A certificate of the user's own, tested before anything is made: in a browser all its faults look alike."""
 
-from __future__ import annotations
-
 import shlex
 import ssl
 from dataclasses import dataclass

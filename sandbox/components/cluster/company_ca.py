@@ -4,8 +4,6 @@ The spec names its file. By default it is what the administrator of this machine
 that sandboxes on a laptop that its company set up trust the same.
 """
 
-from __future__ import annotations
-
 import shlex
 import ssl
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """What tells a cluster of the registry: containerd's hosts.toml, the ConfigMap of KEP-1755 and a Service for pods."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any

@@ -1,7 +1,5 @@
 """CoreDNS for a sandbox: the names it answers itself, and nameservers for all others."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Mapping, Sequence

@@ -11,8 +11,6 @@ container while it sets the rules for its devices; a node that is ended in that 
 is left to thaw the container (Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The user's kubeconfig: our context is added and removed, a context of it copied, and nothing else touched."""
 
-from __future__ import annotations
-
 import base64
 import os
 import shlex

@@ -1,7 +1,5 @@
 """The lock file for a kubeconfig that kubectl and kind use too, but which does not outlive a killed command."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import os

@@ -1,7 +1,5 @@
 """The outbound proxy in a cluster: containerd gets it by its unit, pods by an admission policy."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace

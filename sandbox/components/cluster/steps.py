@@ -1,7 +1,5 @@
 """Steps of every cluster: the cluster, its context for kubectl, images in its nodes, our containers on its network."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager

@@ -1,7 +1,5 @@
 """AWS accounts, found by botocore as the AWS command line does, and exchanged for a password at its registry."""
 
-from __future__ import annotations
-
 import base64
 import shlex
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """An Azure account exchanged for a refresh token of one container registry, valid for three hours."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Google keys, logins and workload identities exchanged for an access token, a password at Google's registries."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime

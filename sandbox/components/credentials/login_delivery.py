@@ -3,8 +3,6 @@
 kind documents the file: https://kind.sigs.k8s.io/docs/user/private-registries/
 """
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Collection, Mapping, Sequence

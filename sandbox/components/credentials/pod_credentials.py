@@ -1,7 +1,5 @@
 """The accounts at other registries that pods of a sandbox have: delivered, checked and renewed."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence

@@ -3,8 +3,6 @@
 It alone decides which accounts are requested: nothing in the cluster can ask for more.
 """
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

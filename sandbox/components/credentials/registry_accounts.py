@@ -1,7 +1,5 @@
 """Turns entries of the spec into accounts, whichever service or helper has to be asked."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

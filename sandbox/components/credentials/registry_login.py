@@ -3,8 +3,6 @@
 The libraries are extras of the installation, imported only when an entry of their kind is used.
 """
 
-from __future__ import annotations
-
 import base64
 import logging
 import sys

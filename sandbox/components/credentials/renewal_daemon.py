@@ -1,7 +1,5 @@
 """The process that renews a cluster's logins while it exists: `python -m … KUBECONFIG FOLDER NODE…`."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

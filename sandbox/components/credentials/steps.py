@@ -1,7 +1,5 @@
 """Steps for accounts at other registries: the early test that they work, and their Secrets in the cluster."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -5,8 +5,6 @@ is, and waits with select(), which ends at 1024 open files. A forward is bound t
 ends too, or reports errors, and its successor finds the next pod.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

@@ -1,7 +1,5 @@
 """The edge's HAProxy configuration as text: which file says what, for a set of routes."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 

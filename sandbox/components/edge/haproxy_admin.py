@@ -4,8 +4,6 @@ HAProxy's management guide, sections 9.3 (worker commands) and 9.4 (master CLI; 
 socket where the engine is on another machine: sockets do not work in a folder that is shared with a virtual machine.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import os

@@ -4,8 +4,6 @@ The first frontend passes such connections to the second through a socket of HAP
 kinds.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from string import Template

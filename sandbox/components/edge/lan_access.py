@@ -3,8 +3,6 @@
 The names are those of nip.io, a public name service that resolves ANYTHING.IP.nip.io to IP.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address

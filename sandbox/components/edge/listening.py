@@ -1,7 +1,5 @@
 """Where the edge listens on this machine, by what the routes of all sandboxes ask for."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

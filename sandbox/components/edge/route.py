@@ -1,7 +1,5 @@
 """Routes of the edge: hosts and ports of this machine, and the servers that they are routed to."""
 
-from __future__ import annotations
-
 import shlex
 import zlib
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The edge's folder: a file for each sandbox, for its registry's port, for what commands added, and for its key."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace

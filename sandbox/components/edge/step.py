@@ -1,7 +1,5 @@
 """The steps that connect this machine's ports with a sandbox's ingress and Services."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path

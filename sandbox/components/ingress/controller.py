@@ -1,7 +1,5 @@
 """The classes that the sandbox's ingress controller serves, and the templates of its objects."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from string import Template
 from typing import Any

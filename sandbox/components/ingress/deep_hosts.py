@@ -1,7 +1,5 @@
 """Adds hosts more than one label below the domain to its certificate, whose wildcard stands for one label only."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """Requests hosts through the edge as a client would, so that only hosts that answer are reported as ready."""
 
-from __future__ import annotations
-
 import socket
 import ssl
 from dataclasses import dataclass

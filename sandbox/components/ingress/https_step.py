@@ -1,7 +1,5 @@
 """The final check: the sandbox's domain and every host of its Ingresses answer through the edge."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -6,8 +6,6 @@ them as well, so browsers send their requests over HTTP/2 connections that they 
 makes them open another (RFC 9110, section 15.5.20).
 """
 
-from __future__ import annotations
-
 import html
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field

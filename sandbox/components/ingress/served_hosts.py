@@ -1,7 +1,5 @@
 """Which hosts answer, by the Ingresses and routes in the cluster."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any

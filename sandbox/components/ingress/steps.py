@@ -1,7 +1,5 @@
 """The steps of the ingress controller: HTTPS for every Ingress and a page for unknown hosts, or neither."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Traefik as the ingress controller of a cluster, with the Gateway API if asked for, or of one namespace alone."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

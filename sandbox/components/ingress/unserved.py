@@ -1,7 +1,5 @@
 """Explains why an Ingress, or a part of it, is not served: by its class, host, annotation or Service."""
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

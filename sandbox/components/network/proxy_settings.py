@@ -1,7 +1,5 @@
 """The proxy through which this machine's programs reach the outside, as far as containers can use it too."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self

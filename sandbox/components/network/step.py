@@ -1,7 +1,5 @@
 """The Docker network of a sandbox: no other sandbox is on it, and its labels claim the name on this engine."""
 
-from __future__ import annotations
-
 import hashlib
 from contextlib import AbstractContextManager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The private image registry: plain HTTP, for nodes by its container's name, for this machine through the edge."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping

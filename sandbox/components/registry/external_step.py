@@ -1,7 +1,5 @@
 """The addresses of the registry for nodes and pods, and the steps for one that others made."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from sandbox.components.cluster.containerd_hosts import SERVICE

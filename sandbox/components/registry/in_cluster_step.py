@@ -6,8 +6,6 @@ such an address on every node. It is on their other addresses too, so every pull
 the registry that accepts pushes listens on the loopback of its pod, which only a port-forward reaches.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import secrets

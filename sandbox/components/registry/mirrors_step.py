@@ -1,7 +1,5 @@
 """Mirrors of upstream registries next to the cluster: an image is downloaded once and not at every `up`."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Connects registries with the cluster, so that nodes pull by each of their names and tools can discover ours."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -4,8 +4,6 @@ A sealed record in the cluster keeps what was applied last, so that unwanted obj
 --prune` does with an ApplySet (KEP-3659), but by the objects' names and not by a label of theirs.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

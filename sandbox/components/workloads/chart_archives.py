@@ -5,8 +5,6 @@ registries). A chart that is locked and kept needs no network. The dependencies 
 `charts`, where `helm dependency build` puts them.
 """
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Helm charts: installed and upgraded by helm, waited for, and uninstalled when no longer named."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

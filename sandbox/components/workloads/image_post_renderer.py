@@ -1,7 +1,5 @@
 """A post-renderer for helm: standard input to standard output, with images, hosts and programs of a JSON file."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

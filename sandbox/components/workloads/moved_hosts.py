@@ -4,8 +4,6 @@ Another checkout of the project has another domain: its Ingresses and routes are
 its own registry. Other objects, such as ConfigMaps, may name such hosts too; they change only if the spec says so.
 """
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Iterable, Iterator

@@ -4,8 +4,6 @@ A restarted container begins with its image again. So while `dev` works, a small
 containers with a `restart` rule; on a hangup it ends the program and starts it once more.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The user's own manifests: applied, waited for, and removed when they are not in the files any more."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any

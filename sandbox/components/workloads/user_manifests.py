@@ -5,8 +5,6 @@ file nor a folder here is refused before kustomize, which would take it for a UR
 unlike bases, have to be in the folder or below it (kustomize, LoadRestrictionsRootOnly).
 """
 
-from __future__ import annotations
-
 import os
 import re
 import tempfile

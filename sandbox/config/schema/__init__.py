@@ -1,7 +1,5 @@
 """What a sandbox.yaml may say: every key, its meaning, its default and what is refused, as frozen models."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sandbox.config.schema.apply_schema import Chart, Kustomization, RemoteChart

@@ -1,7 +1,5 @@
 """What a sandbox.yaml may say of what is put into the cluster: the user's own objects, charts and addons."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit

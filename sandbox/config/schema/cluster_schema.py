@@ -1,7 +1,5 @@
 """What a sandbox.yaml may say about the Kubernetes cluster, and where the images that it is made of come from."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 

@@ -1,7 +1,5 @@
 """What a sandbox.yaml says about accounts at other registries: which file, which registries, which namespaces."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field

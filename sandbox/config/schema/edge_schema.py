@@ -1,7 +1,5 @@
 """Keys of sandbox.yaml for the edge's hosts and ports, the ingress controller, and certificates."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """What a sandbox.yaml may say about the way out of the cluster: nameservers, names, and the proxy of a company."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

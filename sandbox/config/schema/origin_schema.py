@@ -1,7 +1,5 @@
 """Where a spec came from: a file of the user, a git repository at a commit, or a bundle file."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Literal, Self

@@ -1,7 +1,5 @@
 """What a sandbox.yaml may say about registries: the sandbox's own or one instead of it, those inside, and mirrors."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """All that a sandbox.yaml may say, as one frozen model: every key with its meaning and its default."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 

@@ -1,7 +1,5 @@
 """The kinds of value a sandbox.yaml holds, each with what is refused and why, in words for the author of it."""
 
-from __future__ import annotations
-
 import ipaddress
 import os
 import re

@@ -1,7 +1,5 @@
 """Checks of a request inside the cluster: the rule for its host, ready pods, the application's answer."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Follows a request, and checks it outside the cluster: name, route, handshake, certificate, trust."""
 
-from __future__ import annotations
-
 import ssl
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """One request to one host: its route, what the server presents, and the cluster's rules for it; each read once."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import socket

@@ -1,7 +1,5 @@
 """Images of the local Docker Engine: layers that the registry lacks, from the engine's own folders, else a save."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import tempfile

@@ -4,8 +4,6 @@ Every blob is named by a digest that is compared before a registry keeps it. So 
 are, or what changes meanwhile: for bytes that do not match, the engine is asked for a `save`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import logging

@@ -1,7 +1,5 @@
 """Images the Docker Engine builds from a folder; once built they are images of the engine like any other."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Images in an OCI layout (OCI image-spec, image-layout.md), chosen by `index.json`: in a folder or a tar."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Merges two settings of a compose service (Compose Specification, 13-merge.md)."""
 
-from __future__ import annotations
-
 import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Reads the compose files of a folder as the programs of a project."""
 
-from __future__ import annotations
-
 import os
 import posixpath
 import re

@@ -1,7 +1,5 @@
 """Reads one service of a compose file as a program of the project: what it builds, runs, and is reached at."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

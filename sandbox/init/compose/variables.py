@@ -1,7 +1,5 @@
 """The variables of a compose file: what its `.env` and `env_file` define, and texts in which they are filled in."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Sorts the volumes, secrets and configs of a compose service: data that is kept, files that are read, source code."""
 
-from __future__ import annotations
-
 import os
 import posixpath
 import re

@@ -1,7 +1,5 @@
 """Steps in an existing cluster: the namespace with the record of its owner, our images, and the objects in it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

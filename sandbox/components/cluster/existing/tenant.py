@@ -1,7 +1,5 @@
 """One namespace of an existing cluster: only labelled objects are changed, and user manifests are adapted to it."""
 
-from __future__ import annotations
-
 import copy
 import getpass
 import socket

@@ -1,7 +1,5 @@
 """The configuration that a kind cluster is made with, kubeadm's part of it included (kind.x-k8s.io/v1alpha4)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import yaml

@@ -5,8 +5,6 @@ command line only at the first start (server/etcdserver/bootstrap.go). A peer's 
 accepts it if that name resolves to the address that connects (client/pkg/transport/listener_tls.go).
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

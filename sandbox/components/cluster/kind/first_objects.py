@@ -4,8 +4,6 @@ They go into the control plane's node before kubeadm runs there, and a script cr
 answers. All are the same as those that would come later; where one cannot be created, it does.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import PurePosixPath

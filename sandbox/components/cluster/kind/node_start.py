@@ -1,7 +1,5 @@
 """What a start of nodes needs: the order in which they get their previous addresses, and current statuses of pods."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The cluster that kind makes: containers as nodes, on the sandboxes' own network, with our nameservers and proxy."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import time

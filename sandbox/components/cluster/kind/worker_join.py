@@ -1,7 +1,5 @@
 """Adds a worker to a running kind cluster by a container like the others and `kubeadm join`; kind itself cannot."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath

@@ -4,8 +4,6 @@ Images are pulled before an addon is enabled, since minikube waits six minutes f
 workloads behind that cannot start.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A cluster that minikube creates, or a profile of the user's that the sandbox uses; nodes are containers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
