@@ -29,7 +29,7 @@ from sandbox.kube.api import Cluster
 from sandbox.names import Names, port_suffix
 from sandbox.plan import lifecycle, saved_spec, used_engine
 from sandbox.plan.lifecycle import Found
-from sandbox.report import Reporter, Silent
+from sandbox.report import Reporter
 from sandbox.step import State, Step
 from sandbox.system import files
 
@@ -75,7 +75,7 @@ class Sandbox:
     ) -> None:
         self.chosen = spec if isinstance(spec, ChosenSpec) else chosen_spec.given(spec)
         self.spec = chosen_spec.as_made(self.chosen.spec)
-        self.session = session or Session(report=report or Silent(), patience=patience)
+        self.session = session or Session(report=report or Reporter(), patience=patience)
         self.agreement = agreement or Agreement()
         self._keep = keep
         self._resolved: ResolvedSpec | None = None
@@ -246,7 +246,7 @@ class Sandbox:
         """Push the images of a manifest (images.yaml) into the registry; only what is missing is sent."""
         with nullcontext() if self.spec.registry.external else self.session.pushing(self.name, "push"):
             self.agree_on_origin("push")
-            self.image_push(manifest).run(partial(self.session.report.progress, "push"))
+            self.image_push(manifest).run(partial(self.session.report.event, "progress", "push"))
 
     def image_push(
         self,

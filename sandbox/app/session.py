@@ -15,7 +15,7 @@ from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.plan import used_engine
-from sandbox.report import Reporter, Silent
+from sandbox.report import Reporter
 from sandbox.snapshot.snapshot_store import Store
 from sandbox.system import sandbox_lock
 
@@ -46,7 +46,7 @@ class Session:
     command: str = ""
     patience: float = PATIENCE
     say: Callable[[str], None] = lambda _: None
-    report: Reporter = field(default_factory=Silent)
+    report: Reporter = field(default_factory=Reporter)
 
     @contextmanager
     def alone(self, name: str, doing: str, *, anywhere: bool = False) -> Iterator[None]:
@@ -88,14 +88,14 @@ class Session:
 
     @contextmanager
     def task(self, title: str) -> Iterator[Task]:
-        task, started = Task(partial(self.report.progress, title)), time.monotonic()
-        self.report.began(title)
+        task, started = Task(partial(self.report.event, "progress", title)), time.monotonic()
+        self.report.event("began", title)
         try:
             yield task
         except SandboxError as error:
-            self.report.failed(title, error.brief)
+            self.report.event("failed", title, error.brief)
             raise
-        self.report.finished(title, task.done, time.monotonic() - started)
+        self.report.event("finished", title, task.done, time.monotonic() - started)
 
     def _command(self, doing: str) -> str:
         return self.command or f"Sandbox.{doing}"

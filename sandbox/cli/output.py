@@ -16,7 +16,7 @@ from typing import Any, Required, TextIO
 import click
 from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
-from sandbox.report import Reporter, Silent, result
+from sandbox.report import Reporter, result
 from sandbox.sanitize import fit
 
 PROGRESS_EVERY = 10.0  # seconds
@@ -67,7 +67,7 @@ def has_terminal() -> bool:
 def reporter(progress: str) -> Reporter:
     match progress:
         case "quiet":
-            return Silent()
+            return Reporter()
         case "json":
             return JsonLines(sys.stderr)
         case "auto" if is_lively(sys.stderr):

@@ -87,15 +87,15 @@ class PushDisplay(Observer):
         self._counting = threading.Lock()
 
     def __enter__(self) -> Self:
-        self._reporter.began(self._step)
+        self._reporter.event("began", self._step)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Leave the terminal as it was found: what is printed on stdout next must not be drawn over."""
-        self._reporter.interrupted(self._step)
+        self._reporter.event("interrupted", self._step)
 
     def building(self, target: str) -> None:
-        self._reporter.progress(self._step, f"building {target}")
+        self._reporter.event("progress", self._step, f"building {target}")
 
     def noted(self, line: str) -> None:
         self._say(line)
@@ -103,7 +103,7 @@ class PushDisplay(Observer):
     def planned(self, images: int, blobs: int, size: int) -> None:
         self._total = size
         words = f"{count(images, 'image')}, {count(blobs, 'blob')}, {megabytes(size)}"
-        self._reporter.progress(self._step, words)
+        self._reporter.event("progress", self._step, words)
 
     def spared(self, size: int) -> None:
         with self._counting:
@@ -118,15 +118,17 @@ class PushDisplay(Observer):
             self._shown = now
         whole = f" of {megabytes(max(self._total, self.bytes))}" if self._total else ""
         rate = megabytes(self.bytes / (now - self._began))
-        self._reporter.progress(self._step, f"{megabytes(self.bytes)}{whole}, {rate}/s")
+        self._reporter.event("progress", self._step, f"{megabytes(self.bytes)}{whole}, {rate}/s")
 
     def finished(self, result: Result) -> None:
-        self._reporter.finished(result.target, f"{result.action.value}, {megabytes(result.size)}", result.seconds)
+        self._reporter.event(
+            "finished", result.target, f"{result.action.value}, {megabytes(result.size)}", result.seconds
+        )
         for line in result.notes:
             self._say(f"  {fit(line)}")
 
     def failed(self, target: str, error: SandboxError) -> None:
-        self._reporter.failed(target, error.brief)
+        self._reporter.event("failed", target, error.brief)
 
 
 @click.command("push-images")

@@ -10,7 +10,7 @@ from graphlib import TopologicalSorter
 from queue import SimpleQueue
 
 from sandbox.errors import Away, SandboxError
-from sandbox.report import Reporter, Silent
+from sandbox.report import Reporter, StepEvent
 from sandbox.sanitize import cause
 from sandbox.step import (
     Growing,
@@ -84,16 +84,16 @@ def up(
         if status.state is State.READY:
             if isinstance(step, Refreshing):
                 step.refresh()
-            report.unchanged(step.title, status.detail)
+            report.event("unchanged", step.title, status.detail)
             return
-        report.began(step.title)
+        report.event("began", step.title)
         started = time.monotonic()
         made[step.name] = status.state  # before it is made, so that a partial one is removed too
         touched.add(step.name)
-        work = Progress(partial(report.progress, step.title), usable)
+        work = Progress(partial(report.event, "progress", step.title), usable)
         is_stale = status.state is State.STALE
         status = _made(step, work, step.rebuild if is_stale and isinstance(step, Rebuildable) else step.apply)
-        report.finished(step.title, status.detail, time.monotonic() - started)
+        report.event("finished", step.title, status.detail, time.monotonic() - started)
 
     try:
         failed = _walk(plan, visit, report, spared)
@@ -102,7 +102,7 @@ def up(
                 # The cluster was usable before its last node joined.
                 status = step.check()
                 if status.state is not State.READY:
-                    work = Progress(partial(report.progress, step.title))
+                    work = Progress(partial(report.event, "progress", step.title))
                     work.say(status.detail)
                     _made(step, work, step.apply)
     except BaseException:
@@ -110,7 +110,7 @@ def up(
             begun = [step for step in plan if made.get(step.name) in (State.ABSENT, State.STALE)]
             acts = [(step, step.revoke if isinstance(step, Revocable) else step.undo) for step in begun]
             with contextlib.suppress(Exception):  # which was reported, and must not hide the first error
-                _backward(acts, report.removed, report)
+                _backward(acts, "removed", report)
         raise
     if failed is not None:
         raise failed
@@ -159,7 +159,7 @@ def down(plan: Plan, report: Reporter) -> bool:
 
     Returns whether anything worth mentioning was removed. Raises the first error.
     """
-    return _backward([(step, step.undo) for step in plan], report.removed, report)
+    return _backward([(step, step.undo) for step in plan], "removed", report)
 
 
 def stop(plan: Plan, report: Reporter) -> bool:
@@ -167,7 +167,7 @@ def stop(plan: Plan, report: Reporter) -> bool:
 
     Returns whether any ran. Raises the first error.
     """
-    return _backward([(step, step.stop) for step in plan if isinstance(step, Stoppable)], report.stopped, report)
+    return _backward([(step, step.stop) for step in plan if isinstance(step, Stoppable)], "stopped", report)
 
 
 def survey(plan: Plan, report: Reporter | None = None) -> Found:
@@ -192,7 +192,7 @@ def survey(plan: Plan, report: Reporter | None = None) -> Found:
             usable()
         statuses[step.name] = status or step.check()
 
-    _walk(plan, visit, report or Silent())
+    _walk(plan, visit, report or Reporter())
     for step in plan:
         statuses[step.name] = blocked(step) or statuses[step.name]
     return [(step, statuses[step.name]) for step in plan]
@@ -224,7 +224,7 @@ def _walk(plan: Plan, visit: Visit, report: Reporter, spared: Collection[str] = 
         except BaseException as caught:
             error = caught
             if isinstance(error, LEFT):
-                report.interrupted(step.title)
+                report.event("interrupted", step.title)
         events.put((step, True, error))
 
     try:
@@ -246,7 +246,7 @@ def _walk(plan: Plan, visit: Visit, report: Reporter, spared: Collection[str] = 
                     order.done(step.name)
                 continue
             if not isinstance(error, LEFT):
-                report.failed(step.title, brief(error))
+                report.event("failed", step.title, brief(error))
             if step.name in spared and isinstance(error, SandboxError):
                 spared_error = spared_error or error
             elif first_error is None:
@@ -279,7 +279,7 @@ def _join(threads: Mapping[threading.Thread, Step], patience: float | None, repo
     else:
         interruption.clear()
     for step in late:
-        report.failed(step.title, "did not stop in time; the next `up` or `down` cleans up what it leaves")
+        report.event("failed", step.title, "did not stop in time; the next `up` or `down` cleans up what it leaves")
 
 
 def _stop() -> None:
@@ -287,12 +287,10 @@ def _stop() -> None:
     process.end_all()
 
 
-def _backward(
-    acts: Sequence[tuple[Step, Callable[[], bool]]], tell: Callable[[str, float], None], report: Reporter
-) -> bool:
+def _backward(acts: Sequence[tuple[Step, Callable[[], bool]]], end: StepEvent, report: Reporter) -> bool:
     """Do the acts in reverse order, and continue after failures; return whether any found something to do.
 
-    `tell` reports each that did something. Raises the first error at the end.
+    `end` is reported for each that did something. Raises the first error at the end.
     """
     errors: list[Exception] = []
     any_done = False
@@ -302,12 +300,12 @@ def _backward(
             with around(step.name):
                 done = act()
         except Exception as error:
-            report.failed(step.title, brief(error))
+            report.event("failed", step.title, brief(error))
             errors.append(error)
         else:
             any_done |= done
             if done:
-                tell(step.title, time.monotonic() - started)
+                report.event(end, step.title, seconds=time.monotonic() - started)
     if errors:
         raise errors[0]
     return any_done

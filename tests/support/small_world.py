@@ -28,7 +28,7 @@ from sandbox.errors import SandboxError
 from sandbox.names import EDGE, Home, Names
 from sandbox.plan import build as plan
 from sandbox.plan import lifecycle
-from sandbox.report import Reporter, Silent
+from sandbox.report import Reporter
 from sandbox.step import Step
 from sandbox.system import interruption
 from tests.support import failpoint, memory_nodes
@@ -115,11 +115,11 @@ class SmallWorld:
         self, plan: Sequence[Step], point: Failpoint | None, *, keep: bool = False, report: Reporter | None = None
     ) -> bool:
         with self._armed(point):
-            return lifecycle.up(plan, report or Silent(), keep=keep)
+            return lifecycle.up(plan, report or Reporter(), keep=keep)
 
     def take_down(self, point: Failpoint | None = None, *, purge: bool = False) -> None:
         with self._armed(point):
-            lifecycle.down(self.plan(purge=purge), Silent())
+            lifecycle.down(self.plan(purge=purge), Reporter())
 
     def kill(self, command: str, point: Failpoint) -> None:
         dies = replace(point, action="interrupt" if command == "down" else "raise")

@@ -188,7 +188,7 @@ def _rolled_back(undo: Callable[[], None], name: str, session: Session) -> Itera
             undo()
         except Exception as error:
             what = f"{name} may be there in part: {lifecycle.brief(error)}"
-            session.report.failed(AddonStep.title, f"{what}; remove it with: sandbox addons disable {name}")
+            session.report.event("failed", AddonStep.title, f"{what}; remove it with: sandbox addons disable {name}")
         raise
 
 

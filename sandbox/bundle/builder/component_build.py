@@ -28,7 +28,7 @@ def build(store: Store, report: Reporter, *, only: Sequence[str] = ()) -> None:
     missing = []
     for recipe in _with_needs(only or default()).values():
         if store.has(recipe):
-            report.unchanged(recipe.name, "built before")
+            report.event("unchanged", recipe.name, "built before")
         else:
             missing.append(recipe)
     if any(recipe.debian for recipe in missing):
@@ -36,15 +36,16 @@ def build(store: Store, report: Reporter, *, only: Sequence[str] = ()) -> None:
     if any(recipe.go and recipe.go.cgo for recipe in missing):
         golang.require_c()
     for recipe in missing:
-        report.began(recipe.name)
-        report.progress(recipe.name, f"about {_minutes(recipe.seconds)}")  # Go prints nothing while it compiles
+        report.event("began", recipe.name)
+        # Go prints nothing while it compiles.
+        report.event("progress", recipe.name, f"about {_minutes(recipe.seconds)}")
         try:
             _build(recipe, store, report)
         except (ToolFailed, OSError) as error:
-            report.failed(recipe.name, error.brief if isinstance(error, ToolFailed) else str(error))
+            report.event("failed", recipe.name, error.brief if isinstance(error, ToolFailed) else str(error))
             raise BuildFailed(f"building {recipe.name} failed", details=str(error), fix=RETRY) from error
         except SandboxError as error:
-            report.failed(recipe.name, error.brief)
+            report.event("failed", recipe.name, error.brief)
             raise
 
 
@@ -71,7 +72,7 @@ def _build(recipe: Recipe, store: Store, report: Reporter) -> None:
     started = time.monotonic()
 
     def on_line(line: str) -> None:
-        report.progress(recipe.name, line)
+        report.event("progress", recipe.name, line)
 
     with store.filling(recipe) as folder:
         if recipe.go or recipe.files:
@@ -94,7 +95,7 @@ def _build(recipe: Recipe, store: Store, report: Reporter) -> None:
     size = ", ".join(recipe.go.programs) if recipe.go else ""
     if recipe.image or recipe.node:
         size = f"image of {store.image(recipe).stat().st_size / 1e6:.0f} MB"
-    report.finished(recipe.name, size, time.monotonic() - started)
+    report.event("finished", recipe.name, size, time.monotonic() - started)
 
 
 def _minutes(seconds: int) -> str:

@@ -38,12 +38,12 @@ from tests.support.fakes import FakeEngine, FakeStep, NoWork
 
 
 def tell(reporter: Reporter) -> None:
-    reporter.began("Cluster")
-    reporter.progress("Cluster", "starting")
-    reporter.finished("Cluster", "a node", 12.34)
-    reporter.unchanged("Network", "")
-    reporter.failed("Edge", "port 443 is taken")
-    reporter.removed("Registry", 0.26)
+    reporter.event("began", "Cluster")
+    reporter.event("progress", "Cluster", "starting")
+    reporter.event("finished", "Cluster", "a node", 12.34)
+    reporter.event("unchanged", "Network", "")
+    reporter.event("failed", "Edge", "port 443 is taken")
+    reporter.event("removed", "Registry", seconds=0.26)
 
 
 def test_progress_is_a_line_for_each_step_that_ended_or_an_object_for_each_event() -> None:
@@ -67,9 +67,9 @@ def test_long_step_says_every_ten_seconds_how_far_it_is() -> None:
     """A pull of minutes off a terminal, such as in CI → a line at least every ten seconds while it goes on."""
     out, now = io.StringIO(), 0.0
     plain = Plain(out, lambda: now)
-    plain.began("System images")
+    plain.event("began", "System images")
     for now in (1.0, 9.9, 10.0, 15.0, 21.0):
-        plain.progress("System images", f"{now:.0f} MB")
+        plain.event("progress", "System images", f"{now:.0f} MB")
     assert [line.split() for line in out.getvalue().splitlines()] == [
         ["…", "System", "images", "10", "s", "10", "MB"],
         ["…", "System", "images", "21", "s", "21", "MB"],
@@ -86,10 +86,10 @@ def test_progress_with_escape_sequences_is_plain(monkeypatch: pytest.MonkeyPatch
     out = io.StringIO()
     monkeypatch.setattr(sys, "stderr", out)
     reporter: Reporter = Live() if terminal else Plain(out, lambda: 100.0 * len(out.getvalue()))
-    reporter.began(HOSTILE)
-    reporter.progress(HOSTILE, HOSTILE)
-    reporter.finished(HOSTILE, HOSTILE, 1.0)
-    reporter.failed(HOSTILE, HOSTILE)
+    reporter.event("began", HOSTILE)
+    reporter.event("progress", HOSTILE, HOSTILE)
+    reporter.event("finished", HOSTILE, HOSTILE, 1.0)
+    reporter.event("failed", HOSTILE, HOSTILE)
     assert "Pod a" in out.getvalue() and not {"\x1b", "\x07", "\x9b"} & set(out.getvalue())
 
 

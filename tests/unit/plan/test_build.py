@@ -43,7 +43,7 @@ from sandbox.images.push_step import PushStep
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE, EDGE_LEAF, SYSTEM_NAMESPACE, Home, Names
 from sandbox.plan import build as plan_build
 from sandbox.plan import lifecycle
-from sandbox.report import Silent
+from sandbox.report import Reporter
 from sandbox.step import Step, needed
 from tests.support.fakes import FakeEngine
 from tests.support.programs import make_program
@@ -346,21 +346,21 @@ def test_two_sandboxes_come_and_go_on_one_machine(place: Home, registry: Simulat
     engine = FakeEngine()
     engine.upstream = set(UPSTREAM.values())
     with Simulator() as second:
-        assert lifecycle.up(part(engine, place, "a", registry), Silent())
+        assert lifecycle.up(part(engine, place, "a", registry), Reporter())
         engine.busy.add(urlsplit(second.url).port or 0)
         with pytest.raises(SandboxError, match="sandbox-edge failed"):
-            lifecycle.up(part(engine, place, "b", second), Silent())
+            lifecycle.up(part(engine, place, "b", second), Reporter())
         assert engine.boxes.keys() == {EDGE, "sandbox-a-registry"}
         assert engine.networks.keys() == {EDGE, "sandbox.a"}
         engine.busy.clear()
-        assert lifecycle.up(part(engine, place, "b", second), Silent())
-        assert not lifecycle.up(part(engine, place, "a", registry), Silent())
+        assert lifecycle.up(part(engine, place, "b", second), Reporter())
+        assert not lifecycle.up(part(engine, place, "a", registry), Reporter())
         assert engine.boxes.keys() == {EDGE, "sandbox-a-registry", "sandbox-b-registry"}
-        lifecycle.down(part(engine, place, "a", registry), Silent())
+        lifecycle.down(part(engine, place, "a", registry), Reporter())
         assert engine.boxes.keys() == {EDGE, "sandbox-b-registry"}
         assert [route.name for route in routes.load(place.edge)] == ["b"]
-        assert not lifecycle.up(part(engine, place, "b", second), Silent())
-        lifecycle.down(part(engine, place, "b", second, purge=True), Silent())
+        assert not lifecycle.up(part(engine, place, "b", second), Reporter())
+        lifecycle.down(part(engine, place, "b", second, purge=True), Reporter())
     assert (engine.boxes, engine.networks) == ({}, {})
     assert engine.volumes.keys() == {"sandbox-a-registry"}
     assert [path.name for path in (place.state / "certificates").iterdir()] == ["a"]

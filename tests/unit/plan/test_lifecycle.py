@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sandbox.errors import Away, SandboxError
 from sandbox.plan import lifecycle
 from sandbox.plan.lifecycle import WIDTH, MustRebuild, NotReady, down, stop, survey, up
-from sandbox.report import Silent
+from sandbox.report import Reporter
 from sandbox.step import Overtaken, State, Status, Work
 from sandbox.system import interruption, process
 from sandbox.system.process import ToolFailed
@@ -60,11 +60,11 @@ def test_stale_step_is_refused_early_and_recreated_if_allowed() -> None:
     world, stale = {"cluster"}, {"cluster"}
     plan = [FakeStep("registry", world), FakeStep("cluster", world, stale=stale)]
     with pytest.raises(MustRebuild, match="updated in place") as caught:
-        up(plan, Silent())
+        up(plan, Reporter())
     assert (world, stale) == ({"cluster"}, {"cluster"})
     assert caught.value.details == "of another kind\nrecreating it deletes: its data"
     assert caught.value.fix.startswith("sandbox up --recreate cluster ")
-    assert up(plan, Silent(), recreate=["cluster"])
+    assert up(plan, Reporter(), recreate=["cluster"])
     assert (world, stale) == ({"cluster", "registry"}, set())
 
 
@@ -73,7 +73,7 @@ def test_step_found_stale_during_the_walk_is_refused() -> None:
     plan = [FakeStep("a", world, drifted={"a"}, making=lambda work: stale.add("b"))]
     plan.append(FakeStep("b", world, requires=("a",), stale=stale))
     with pytest.raises(MustRebuild):
-        up(plan, Silent())
+        up(plan, Reporter())
     assert world == {"a", "b"}
 
 
@@ -108,7 +108,7 @@ def test_a_usable_step_that_fails_takes_its_dependents_along() -> None:
         FakeStep("wiring", world, requires=("cluster",), making=lambda work: made.set()),
     ]
     with pytest.raises(SandboxError, match="it broke"):
-        up(plan, Silent())
+        up(plan, Reporter())
     assert world == set()
 
 
@@ -128,7 +128,7 @@ def test_failure_rolls_back_only_what_this_run_created() -> None:
     assert reporter.of("removed") == ["Broken", "Newer", "New"]
     assert "Never" not in reporter.of("began")
     with pytest.raises(SandboxError):
-        up(plan, Silent(), keep=True)
+        up(plan, Reporter(), keep=True)
     assert world == set(names) - {"never"}
 
 
@@ -185,7 +185,7 @@ def test_engine_that_stays_away_fails_the_step(monkeypatch: pytest.MonkeyPatch) 
         raise Away("the engine went away")
 
     with pytest.raises(Away):
-        up([FakeStep("a", set(), making=hang_up)], Silent())
+        up([FakeStep("a", set(), making=hang_up)], Reporter())
 
 
 def test_roll_back_takes_back_what_stays_in_the_cluster() -> None:
@@ -199,10 +199,10 @@ def test_roll_back_takes_back_what_stays_in_the_cluster() -> None:
     plan = [FakeStep("cluster", world), Kept("accounts", world, requires=("cluster",))]
     plan.append(FakeStep("https", world, requires=("accounts",), making=fail))
     with pytest.raises(SandboxError, match="it broke"):
-        up(plan, Silent())
+        up(plan, Reporter())
     assert (world, taken) == ({"cluster"}, ["accounts"])
-    up(plan[:2], Silent())
-    down(plan[:2], Silent())
+    up(plan[:2], Reporter())
+    down(plan[:2], Reporter())
     assert (world, taken) == (set(), ["accounts"]), "with the cluster it goes anyway"
 
 
@@ -241,10 +241,10 @@ def test_step_drifted_after_apply_is_applied_once_more(times: int) -> None:
 
     step = Moving("ingress", world, making=lambda work: made.append("ingress"))
     if times == 1:
-        assert up([step], Silent())
+        assert up([step], Reporter())
     else:
         with pytest.raises(NotReady):
-            up([step], Silent())
+            up([step], Reporter())
     assert made == ["ingress"] * 2
 
 
@@ -343,7 +343,7 @@ def test_down_goes_backward_continues_after_an_error_and_raises_the_first() -> N
     assert world == {"b", "c"}
     assert reporter.of("failed") == ["C", "B"]
     with pytest.raises(ToolFailed):
-        down(plan[:2], Silent())
+        down(plan[:2], Reporter())
 
 
 def test_stop_goes_backward_and_continues_after_an_error() -> None:
@@ -352,7 +352,7 @@ def test_stop_goes_backward_and_continues_after_an_error() -> None:
     reporter = RecordingReporter()
     assert stop(plan, reporter)
     assert reporter.events == [("stopped", "C"), ("stopped", "A")]
-    assert not stop(plan, Silent())
+    assert not stop(plan, Reporter())
     plan, reporter = [FakeStep(name, {"a", "b", "c"}) for name in "abc"], RecordingReporter()
     plan[1].unmaking = fail
     with pytest.raises(SandboxError, match="it broke"):
@@ -425,6 +425,6 @@ def test_any_plan_is_walked_in_an_order_that_respects_needs(graph: dict[int, tup
         FakeStep(str(name), world, requires=tuple(map(str, needs)), making=partial(watch, name))
         for name, needs in graph.items()
     ]
-    assert up(plan[::-1], Silent())
+    assert up(plan[::-1], Reporter())
     assert (world, broken) == ({str(name) for name in graph}, [])
     assert all(status.state is State.READY for _, status in survey(plan))

@@ -15,7 +15,7 @@ from sandbox.kube.api import Cluster
 from sandbox.kube.readiness import SEEN
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.plan import lifecycle
-from sandbox.report import Silent
+from sandbox.report import Reporter
 from sandbox.step import State
 from tests.support.api_server import ApiServer
 from tests.support.fakes import NoWork
@@ -48,11 +48,11 @@ def step(names: Names, server: ApiServer) -> PageStep:
 
 def test_ingress_of_the_user_is_no_drift_and_shown_by_the_next_up(server: ApiServer, step: PageStep) -> None:
     server.objects[POD] = {"metadata": {"name": "traefik-1", "namespace": SYSTEM_NAMESPACE}}
-    lifecycle.up([step], Silent())
+    lifecycle.up([step], Reporter())
     before = server.objects[POD]["metadata"]["annotations"][SEEN]
     server.objects[INGRESS]["spec"]["rules"].append({"host": "b.test"})
     assert step.check().state is State.READY
-    assert not lifecycle.up([step], Silent()), "nothing is reported as changed"
+    assert not lifecycle.up([step], Reporter()), "nothing is reported as changed"
     assert "https://b.test:8443/" in server.objects[PAGE]["data"]["404.html"]
     assert server.objects[POD]["metadata"]["annotations"][SEEN] != before, "the kubelet refreshes the page"
 
