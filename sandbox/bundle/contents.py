@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sandbox import __version__
-from sandbox.bundle.architecture import native
-from sandbox.bundle.recipe import recipes
+from sandbox.bundle.recipe import native, recipes
 from sandbox.config.schema.values import Name, Subdomain
 from sandbox.errors import SandboxError, UsageError
 

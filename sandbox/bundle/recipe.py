@@ -2,13 +2,13 @@
 
 import functools
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from sandbox.bundle.architecture import AMD64, native
 from sandbox.config import yaml_text
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -26,6 +26,29 @@ ALONE = 540
 
 # Change it when the builders make something else from the same recipe: every component is built again.
 FORMAT = "3"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """An architecture: `name` as in an image's platform (OCI image specification), `machine` as in kernels.
+
+    `loader` is what loads the libraries of its programs, and `triplet` the name of Debian's folder for those (Debian's
+    Multiarch specification).
+    """
+
+    name: str
+    machine: str
+    loader: str
+    triplet: str
+
+
+AMD64 = Architecture(name="amd64", machine="x86_64", loader="/lib64/ld-linux-x86-64.so.2", triplet="x86_64-linux-gnu")
+ARM64 = Architecture(name="arm64", machine="aarch64", loader="/lib/ld-linux-aarch64.so.1", triplet="aarch64-linux-gnu")
+
+
+def native() -> Architecture:
+    """Return this machine's architecture, and its engine's; amd64 on one that no bundle is for."""
+    return ARM64 if os.uname().machine in (ARM64.name, ARM64.machine) else AMD64
 
 
 @dataclass(frozen=True, kw_only=True)

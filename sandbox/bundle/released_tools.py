@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sandbox.bundle.architecture import native
-from sandbox.bundle.recipe import RECIPES, recipes
+from sandbox.bundle.recipe import RECIPES, native, recipes
 from sandbox.bundle.store import Store
 from sandbox.config import yaml_text
 from sandbox.errors import MissingTool

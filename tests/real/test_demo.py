@@ -19,7 +19,7 @@ import yaml
 from cryptography import x509
 
 from sandbox.app import context
-from sandbox.bundle.builder import apt
+from sandbox.bundle.builder import debian
 from sandbox.components.certificates.authority import make_root
 from sandbox.components.cluster import dns
 from sandbox.engine import Engine, labelled
@@ -284,7 +284,7 @@ def test_the_edge_is_confined(demo: Demo, edge: str) -> None:
 def test_a_pod_resolves_and_reaches_an_outside_name(demo: Demo) -> None:
     # The one outside host that a machine which installs packages is sure to reach.
     mirror = (
-        urllib.parse.urlparse(apt.mirrors()[0])
+        urllib.parse.urlparse(debian.mirrors()[0])
         if shutil.which("apt-get")
         else urllib.parse.urlparse("https://example.com")
     )

@@ -1,4 +1,7 @@
-"""Makes a folder of Debian packages: a configured system for the node, or unpacked files to copy programs from."""
+"""Makes a folder of Debian packages: a configured system for the node, or unpacked files to copy programs from.
+
+This machine's apt fetches the packages, with signed lists and security updates.
+"""
 
 import os
 import re
@@ -7,13 +10,40 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from sandbox.bundle.architecture import native
-from sandbox.bundle.builder import apt
-from sandbox.bundle.recipe import DebianTree
+from sandbox.bundle.recipe import DebianTree, native
 from sandbox.errors import MissingTool
 from sandbox.system import process
 
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+ARCHIVES = "var/cache/apt/archives"
 DATABASE = "var/lib/dpkg"
+TIMEOUT = 1800.0  # seconds
+# Read after the machine's own settings, so that only its network settings still apply (apt.conf(5)).
+_SETTINGS = """
+Dir::Etc::sourcelist "{root}/etc/apt/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+Dir::State "{root}/var/lib/apt";
+Dir::State::status "{root}/var/lib/dpkg/status";
+Dir::Cache "{root}/var/cache/apt";
+Dir::Log "{root}/var/log/apt";
+DPkg::Chroot-Directory "{root}";
+APT::Default-Release "";
+APT::Install-Recommends "false";
+APT::Sandbox::User "root";
+APT::Get::AllowUnauthenticated "false";
+Acquire::AllowInsecureRepositories "false";
+Acquire::AllowWeakRepositories "false";
+Acquire::AllowDowngradeToInsecureRepositories "false";
+APT::Update::Error-Mode "any";
+#clear DPkg::Pre-Invoke;
+#clear DPkg::Post-Invoke;
+#clear DPkg::Pre-Install-Pkgs;
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+"""
 
 
 def require() -> Path:
@@ -24,8 +54,17 @@ def require() -> Path:
             details="the bundle's node image is a small Debian system",
             fix="apt-get install debootstrap debian-archive-keyring, then run `sandbox bundle build` again",
         )
-    apt.require()
+    _require_keys()
     return program
+
+
+def _require_keys() -> None:
+    if not KEYRING.exists():
+        raise MissingTool(
+            "Debian's keys are not installed",
+            details=f"the node image is made from Debian packages, and their signatures are checked: no {KEYRING}",
+            fix="apt-get install debian-archive-keyring, then run `sandbox bundle build` again",
+        )
 
 
 def make_tree(spec: DebianTree, root: Path, on_line: Callable[[str], None]) -> None:
@@ -34,20 +73,55 @@ def make_tree(spec: DebianTree, root: Path, on_line: Callable[[str], None]) -> N
     Every package is signed: without Debian's keys, debootstrap alone would only warn. Raises MissingTool.
     """
     if spec.configured:
-        signed = ("--force-check-gpg", f"--keyring={apt.KEYRING}")
+        signed = ("--force-check-gpg", f"--keyring={KEYRING}")
         packages = ("--variant=minbase", f"--include={','.join(spec.packages)}")
-        argv: list[str | Path] = [require(), *signed, *packages, spec.suite, root, apt.mirrors()[0]]
-        process.run(argv, timeout=apt.TIMEOUT, on_line=on_line, nice=True)
-        apt.upgrade(spec.suite, root, on_line)
+        argv: list[str | Path] = [require(), *signed, *packages, spec.suite, root, mirrors()[0]]
+        process.run(argv, timeout=TIMEOUT, on_line=on_line, nice=True)
+        _apt(spec.suite, root, on_line, "dist-upgrade", "--yes")
     else:
-        apt.require()
-        apt.download(spec.suite, spec.packages, root, on_line)
+        _require_keys()
+        root.joinpath(DATABASE).mkdir(parents=True)
+        root.joinpath(DATABASE, "status").touch()
+        _apt(spec.suite, root, on_line, "install", "--yes", "--download-only", *spec.packages)
         _unpack(root)
     for path in (root / name for name in spec.prune):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def _apt(suite: str, root: Path, on_line: Callable[[str], None], *words: str) -> None:
+    settings = root.with_name("apt.conf")
+    settings.write_text(_SETTINGS.format(root=root), encoding="utf-8")
+    for folder in ("etc/apt", "var/lib/apt/lists/partial", f"{ARCHIVES}/partial", "var/log/apt"):
+        root.joinpath(folder).mkdir(parents=True, exist_ok=True)
+    released, security = mirrors()
+    places = ((released, suite), (released, f"{suite}-updates"), (security, f"{suite}-security"))
+    sources = "".join(f"deb [signed-by={KEYRING}] {site} {name} main\n" for site, name in places)
+    root.joinpath("etc/apt/sources.list").write_text(sources, encoding="utf-8")
+    environment = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+    for command in (("update",), words):
+        argv: list[str | Path] = ["apt-get", "--config-file", settings, "-q", *command]
+        process.run(argv, timeout=TIMEOUT, on_line=on_line, env=environment, nice=True)
+    settings.unlink()
+
+
+def mirrors() -> tuple[str, str]:
+    """Return the mirrors of Debian and of its security updates that this machine uses. Raises MissingTool."""
+    listing = process.run(["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(ORIGIN)"], timeout=60)
+    sites: dict[bool, str] = {}
+    for line in listing.splitlines():
+        match line.split():
+            case [site, release, "Debian"]:
+                sites.setdefault("security" in site or release.endswith("-security"), site)
+    if len(sites) == 2:
+        return sites[False], sites[True]
+    raise MissingTool(
+        f"apt knows no mirror of {'Debian' if False not in sites else 'its security updates'}",
+        details="the bundle's node image is made from Debian packages of the mirrors that this machine uses",
+        fix="apt-get update, with both in /etc/apt/sources.list, or build the bundle in a Debian container",
+    )
 
 
 def closure(root: Path, paths: Iterable[str]) -> list[Path]:
@@ -108,11 +182,8 @@ def _libraries(root: Path, programs: Iterable[Path]) -> list[Path]:
 
 
 def _unpack(root: Path) -> None:
-    """Replace the folder of downloaded packages by their files, without running anything of them.
-
-    The files of each package are listed as in dpkg's own database (dpkg-query(1)).
-    """
-    packages = sorted(root.joinpath(apt.ARCHIVES).glob("*.deb"))
+    # Nothing of the packages runs. Their files are listed as in dpkg's own database (dpkg-query(1)).
+    packages = sorted(root.joinpath(ARCHIVES).glob("*.deb"))
     files = root.with_name(root.name + ".files")
     for name in ("bin", "sbin", "lib", "lib64"):
         files.joinpath("usr", name).mkdir(parents=True)

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from sandbox.bundle.architecture import native
-from sandbox.bundle.recipe import RECIPES, GoBuild, ModuleFiles, Recipe
+from sandbox.bundle.recipe import RECIPES, GoBuild, ModuleFiles, Recipe, native
 from sandbox.errors import MissingTool
 from sandbox.system import process
 from sandbox.system.process import ToolFailed

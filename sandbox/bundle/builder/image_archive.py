@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
-from sandbox.bundle.architecture import native
 from sandbox.bundle.builder import debian
-from sandbox.bundle.recipe import Image, Recipe, recipes
+from sandbox.bundle.recipe import Image, Recipe, native, recipes
 from sandbox.bundle.store import Store
 from sandbox.oci import digest as digests
 from sandbox.oci.manifest import (

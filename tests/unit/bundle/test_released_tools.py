@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.bundle import released_tools
-from sandbox.bundle.architecture import native
+from sandbox.bundle.recipe import native
 from sandbox.bundle.released_tools import MIRROR, Release, releases
 from sandbox.bundle.store import Store
 from tests.support.http_server import Handler, answering

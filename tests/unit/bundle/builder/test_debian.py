@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.bundle.builder import apt, debian
+from sandbox.bundle.builder import debian
 from sandbox.bundle.builder.debian import closure
 from sandbox.bundle.recipe import DebianTree
 from sandbox.errors import MissingTool
@@ -96,7 +96,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         make_program(tmp_path / "bin" / name, script.format(folder=tmp_path))
     (tmp_path / "mirrors").write_text(MIRRORS)
     (tmp_path / "keys.gpg").touch()
-    monkeypatch.setattr(apt, "KEYRING", tmp_path / "keys.gpg")
+    monkeypatch.setattr(debian, "KEYRING", tmp_path / "keys.gpg")
     return tmp_path
 
 

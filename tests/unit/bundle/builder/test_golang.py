@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.bundle.architecture import native
 from sandbox.bundle.builder import golang
-from sandbox.bundle.recipe import ModuleFiles, recipes
+from sandbox.bundle.recipe import ModuleFiles, native, recipes
 from sandbox.errors import MissingTool
 from sandbox.system import process
 from tests.support.programs import make_program
