@@ -45,10 +45,10 @@ class DebianImage:
         debian.make_tree(tree, root, lambda line: None)
         (place / "passwd").write_text(USERS)
         layer, archive = place / "layer.tar", folder / f"{self.name}.tar"
-        diff_id = image_archive.write_layer(self._entries(root, place / "passwd"), layer)
-        config = {"Env": [image_archive.PATH], "Cmd": ["/bin/sh"]}
+        image_archive.write_layer(self._entries(root, place / "passwd"), layer)
+        config = {"Env": [image_archive.PATH], "Cmd": ["/bin/sh"], "Labels": {}}
         names = [f"{self.name}:1"]
-        image_archive.write_archive(archive, layer=layer, diff_id=diff_id, names=names, config=config, labels={})
+        image_archive.write_archive(archive, layer=layer, names=names, config=config)
         return archive
 
     def _entries(self, root: Path, users: Path) -> Iterator[Entry]:

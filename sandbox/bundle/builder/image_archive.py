@@ -31,22 +31,17 @@ from sandbox.oci.manifest import (
 from sandbox.system import files
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+LABEL = "dev.sandbox.component"
 MERGED = ("bin", "sbin", "lib", "lib64")
 
 
 def build_image(recipe: Recipe, image: Image, store: Store, folder: Path) -> None:
     content = folder / "layer.tar"
-    diff_id = write_layer(_entries(recipe, image, store, folder), content)
-    config = {"Env": [PATH], "Entrypoint": list(image.entrypoint) or None, "Cmd": list(image.command) or None}
-    write_archive(
-        folder / "image.tar",
-        layer=content,
-        diff_id=diff_id,
-        names=[recipe.reference, *image.names],
-        config={key: value for key, value in config.items() if value is not None},
-        labels={"dev.sandbox.component": recipe.name},
-    )
-    content.unlink()
+    write_layer(_entries(recipe, image, store, folder), content)
+    config: dict[str, Any] = {"Env": [PATH], "Labels": {LABEL: recipe.name}}
+    config |= {"Entrypoint": list(image.entrypoint)} if image.entrypoint else {}
+    config |= {"Cmd": list(image.command)} if image.command else {}
+    write_archive(folder / "image.tar", layer=content, names=[recipe.reference, *image.names], config=config)
 
 
 def _entries(recipe: Recipe, image: Image, store: Store, folder: Path) -> Iterator[Entry]:
@@ -82,8 +77,8 @@ class Entry:
     executable: bool = False
 
 
-def write_layer(entries: Iterable[Entry], into: Path) -> str:
-    """Write entries and their parent folders as a layer, all owned by root. Returns the digest."""
+def write_layer(entries: Iterable[Entry], into: Path) -> None:
+    """Write entries and their parent folders as a layer, all owned by root."""
     with tarfile.open(into, "w", format=tarfile.PAX_FORMAT) as tar:
         seen: set[PurePosixPath] = set()
         for entry in sorted(entries, key=lambda e: e.name.parts):
@@ -91,14 +86,10 @@ def write_layer(entries: Iterable[Entry], into: Path) -> str:
                 if parent not in seen:
                     seen.add(parent)
                     _add_entry(tar, entry if parent == entry.name else Entry(name=parent))
-    return f"sha256:{files.sha256(into)}"
 
 
-def write_tree(root: Path, into: Path, *, empty: Iterable[str] = ()) -> str:
-    """Write the folder `root` as a layer with owners, modes and hard links. Returns the digest.
-
-    The content of the folders in `empty` is left out.
-    """
+def write_tree(root: Path, into: Path, *, empty: Iterable[str]) -> None:
+    """Write the folder `root` as a layer with owners, modes and hard links, but not what the folders `empty` hold."""
     emptied = tuple(f"./{name}/" for name in empty)
 
     def normalized(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
@@ -110,7 +101,6 @@ def write_tree(root: Path, into: Path, *, empty: Iterable[str] = ()) -> str:
 
     with tarfile.open(into, "w", format=tarfile.PAX_FORMAT) as tar:
         tar.add(root, arcname=".", filter=normalized)
-    return f"sha256:{files.sha256(into)}"
 
 
 def _add_entry(tar: tarfile.TarFile, entry: Entry) -> None:
@@ -130,25 +120,18 @@ def _add_entry(tar: tarfile.TarFile, entry: Entry) -> None:
             tar.addfile(info, data)
 
 
-def write_archive(
-    into: Path,
-    *,
-    layer: Path,
-    diff_id: str,
-    names: Sequence[str],
-    config: Mapping[str, Any],
-    labels: Mapping[str, str],
-) -> None:
-    """Write the image with one layer to the file `into`; `layer` is an uncompressed tar with the digest `diff_id`.
+def write_archive(into: Path, *, layer: Path, names: Sequence[str], config: Mapping[str, Any]) -> None:
+    """Write the image with one layer to the file `into`, and delete the file `layer`, an uncompressed tar.
 
     `docker load` of every version, containerd and OCI tools read the file: it is an OCI image layout (image-spec,
     image-layout.md) that has Docker's manifest.json too.
     """
+    diff_id = f"sha256:{files.sha256(layer)}"
     image = canonical(
         {
             "architecture": native().name,
             "os": "linux",
-            "config": {**config, "Labels": dict(labels)},
+            "config": config,
             "rootfs": {"type": "layers", "diff_ids": [diff_id]},
             "history": [{"created_by": "sandbox bundle build"}],
         }
@@ -173,6 +156,7 @@ def write_archive(
         info.size = layer.stat().st_size
         with layer.open("rb") as data:
             tar.addfile(info, data)
+    layer.unlink()
 
 
 def copy_with_label(archive: Path, into: Path, label: Mapping[str, str]) -> None:
@@ -192,16 +176,8 @@ def copy_with_label(archive: Path, into: Path, label: Mapping[str, str]) -> None
         (content,) = described["Layers"]
         with layer.open("wb") as data:
             shutil.copyfileobj(member(content), data)
-    config = image["config"]
-    write_archive(
-        into,
-        layer=layer,
-        diff_id=image["rootfs"]["diff_ids"][0],
-        names=described["RepoTags"],
-        config=config,
-        labels={**config["Labels"], **label},
-    )
-    layer.unlink()
+    config = {**image["config"], "Labels": {**image["config"]["Labels"], **label}}
+    write_archive(into, layer=layer, names=described["RepoTags"], config=config)
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

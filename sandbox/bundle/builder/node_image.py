@@ -69,21 +69,15 @@ def build(recipe: Recipe, store: Store, folder: Path, on_line: Callable[[str], N
     program.hardlink_to(unpacked)
     on_line("writing the image")
     content = folder / "layer.tar"
-    diff_id = image_archive.write_tree(root, content, empty=EMPTY)
+    image_archive.write_tree(root, content, empty=EMPTY)
     shutil.rmtree(root)
-    image_archive.write_archive(
-        folder / "image.tar",
-        layer=content,
-        diff_id=diff_id,
-        names=[recipe.reference],
-        config={
-            "Env": ["container=docker"],
-            "Entrypoint": ["/usr/local/bin/entrypoint", "/sbin/init"],
-            "StopSignal": "SIGRTMIN+3",
-        },
-        labels={"dev.sandbox.component": recipe.name},
-    )
-    content.unlink()
+    config = {
+        "Env": ["container=docker"],
+        "Entrypoint": ["/usr/local/bin/entrypoint", "/sbin/init"],
+        "StopSignal": "SIGRTMIN+3",
+        "Labels": {image_archive.LABEL: recipe.name},
+    }
+    image_archive.write_archive(folder / "image.tar", layer=content, names=[recipe.reference], config=config)
 
 
 def _install(recipe: Recipe, store: Store, root: Path) -> None:
@@ -113,12 +107,9 @@ def _install(recipe: Recipe, store: Store, root: Path) -> None:
 
 
 def _move_snapshots(root: Path) -> None:
-    """Leave links to the unpacked images, which containerd only reads, in its store, and the images outside of /var.
-
-    An overlay may have folders of another one below it, but not above (Linux, filesystems/overlayfs): what containers
-    write stays in /var. Small images do too: a pod with a user namespace has those of pause, and an overlay's files, as
-    those of a node outside of its volumes, cannot be given other owners (mount_setattr(2), idmapped mounts).
-    """
+    # An overlay may have folders of another one below it, but not above (Linux, filesystems/overlayfs): what containers
+    # write stays in /var. Small images do too: a pod with a user namespace has those of pause, and an overlay's files,
+    # as those of a node outside of its volumes, cannot be given other owners (mount_setattr(2), idmapped mounts).
     root.joinpath(UNPACKED).mkdir()
     for snapshot in root.joinpath(CONTAINERD, SNAPSHOTS).iterdir():
         if sum(file.lstat().st_size for file in snapshot.rglob("*")) < COPIED:
