@@ -105,7 +105,7 @@ def opened(path: Path) -> Iterator[Bundle]:
         yield Bundle(path, tar, digests.of(head), contents)
 
 
-def load(bundle: Bundle, store: Store, project: Path | None = None, *, components: bool = True) -> Contents:
+def load(bundle: Bundle, store: Store, project: Path | None = None, *, components: bool = True) -> None:
     """Load every component that `store` lacks, and the project into the folder `project` if that is given.
 
     Without `components` only the project is loaded, which is data: the user has not agreed to the programs yet.
@@ -139,7 +139,6 @@ def load(bundle: Bundle, store: Store, project: Path | None = None, *, component
                 store.place(partial / path, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return contents
 
 
 def damaged(bundle: Bundle, faults: list[str]) -> Damaged:

@@ -31,11 +31,8 @@ PARTS = ("image.tar", "bin", "files", materials.FILE)
 ONLY_PROGRAM = "kubernetes"  # kubectl
 
 
-def _chosen(store: Store) -> tuple[Recipe, ...]:
-    """Return the components for a bundle: all that `up` needs, and what was built for addons, demos and more nodes.
-
-    Raises SandboxError if a component that `up` needs is not built.
-    """
+def _chosen(store: Store) -> list[Recipe]:
+    # All components that `up` needs, and the ones that were built for addons, demos and more nodes.
     nodes = [recipe.name for recipe in recipes().values() if recipe.node and store.has(recipe)]
     needed = [name for name in NEEDED if name != "node"] + (nodes or ["node"])
     missing = [name for name in needed if not store.has(recipes()[name])]
@@ -46,13 +43,13 @@ def _chosen(store: Store) -> tuple[Recipe, ...]:
             fix="sandbox bundle build " + " ".join(missing),
             id="no-bundle",
         )
-    names = dict.fromkeys(needed)
+    names = set(needed)
     for name, recipe in recipes().items():
         if recipe.image and not recipe.image.preload and store.has(recipe):
-            names[name] = None
+            names.add(name)
     if store.folder(recipes()[ONLY_PROGRAM]).joinpath("bin").exists():
-        names[ONLY_PROGRAM] = None
-    return tuple(recipes()[name] for name in names)
+        names.add(ONLY_PROGRAM)
+    return [recipes()[name] for name in sorted(names)]
 
 
 def save(
@@ -67,8 +64,7 @@ def save(
 
     The same cache and the same folder give the same bytes. Raises SandboxError.
     """
-    chosen = sorted(_chosen(store), key=lambda recipe: recipe.name)
-    components = {Component(name=each.name, version=each.version, digest=each.digest): each for each in chosen}
+    components = {Component(name=each.name, version=each.version, digest=each.digest): each for each in _chosen(store)}
     materials_of = {component: materials.of(recipe, store) for component, recipe in components.items()}
     sources: dict[str, Path] = {}
     for component, recipe in components.items():

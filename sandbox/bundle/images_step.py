@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 
 from sandbox.bundle import machine_node, published
 from sandbox.bundle.recipe import Recipe
@@ -84,18 +85,13 @@ class ImagesStep(NothingToUndo):
         return stable + [(recipe.reference, f"{PREFIX}{recipe.name}:latest") for recipe in self.further]
 
     def _pull(self, components: list[str], work: Work) -> None:
-        """Pull several images at once. Raises SandboxError for the first that fails.
-
-        An interrupt ends all at once: the engine gives up a pull when this process is gone.
-        """
+        # An interrupt ends all at once: the engine gives up a pull when this process is gone.
         lines: dict[str, str] = {}
         references = {**self.pulled, **(self.own.published or self.own.references)}
 
         def pull(component: str) -> None:
-            def say(line: str) -> None:
-                lines[component] = line
-
-            published.pull(self.engine, references[component], say, "" if component in self.pulled else published.BUILD)
+            build = "" if component in self.pulled else published.BUILD
+            published.pull(self.engine, references[component], partial(lines.__setitem__, component), build)
             lines.pop(component, None)
 
         pool = ThreadPoolExecutor(AT_ONCE)

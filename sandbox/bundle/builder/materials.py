@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import quote
 
 from sandbox import __version__
@@ -102,6 +102,10 @@ def bill_of_materials(materials: Mapping[Component, Sequence[Material]], files: 
         {"type": "application", "bom-ref": component.path, "name": component.name, "version": component.version}
         for component in materials
     )
+    libraries = (
+        {"type": "library", "bom-ref": each.purl, "name": each.name, "version": each.version, "purl": each.purl}
+        for each in every
+    )
     bill = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -109,15 +113,10 @@ def bill_of_materials(materials: Mapping[Component, Sequence[Material]], files: 
         "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, summed)}",
         "version": 1,
         "metadata": {"component": bundle, "tools": tools},
-        "components": [*applications, *map(_entry, every)],
+        "components": [*applications, *libraries],
         "dependencies": [
             {"ref": "sandbox-bundle", "dependsOn": [component.path for component in materials]},
             *({"ref": part.path, "dependsOn": [use.purl for use in uses]} for part, uses in materials.items()),
         ],
     }
     return json.dumps(bill, indent=1).encode() + b"\n"
-
-
-def _entry(material: Material) -> dict[str, Any]:
-    purl = material.purl
-    return {"type": "library", "bom-ref": purl, "name": material.name, "version": material.version, "purl": purl}
