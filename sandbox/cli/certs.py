@@ -29,9 +29,9 @@ from sandbox.components.certificates.subject_names import LOOPBACK_NETWORKS
 from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.quantities import count
-from sandbox.truststore.change import Kind
 from sandbox.truststore.trust_plan import Performer, Plan
 from sandbox.truststore.trusted_root import Entry as TrustedRoot
+from sandbox.truststore.trusted_root import Kind
 
 COLORS = {"good": "green", "due": "yellow", "broken": "red"}
 DEPTH = {ROOT: 0, ISSUING: 1, LEAF: 2}

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.system import files
-from sandbox.truststore.change import Change, Command, Kind
-from sandbox.truststore.trusted_root import Root, in_binary
+from sandbox.truststore.trusted_root import Change, Kind, Root, in_binary
 
 # Not a secret: the content of a truststore is public, and Java requires a password all the same.
 JAVA_PASSWORD = "changeit"  # noqa: S105
@@ -45,14 +44,14 @@ class Cacerts:
     def add(self, root: Root, file: Path) -> Change:
         return self._change(root, "-importcert", "-noprompt", "-trustcacerts", "-file", str(file), adds=True)
 
-    def remove(self, root: Root, file: Path) -> Change:
+    def remove(self, root: Root) -> Change:
         return self._change(root, "-delete", adds=False)
 
     def _change(self, root: Root, action: str, *options: str, adds: bool) -> Change:
         alias = self.alias.format(root.label)
         where = ("-keystore", str(self.place), "-storepass", JAVA_PASSWORD, "-alias", alias)
-        command = Command((self.keytool, action, *options, *where), as_root=self.as_root)
-        return Change(kind=self.kind, place=self.place, adds=adds, root=root, commands=(command,))
+        commands = ((self.keytool, action, *options, *where),)
+        return Change(kind=self.kind, place=self.place, adds=adds, root=root, commands=commands, as_root=self.as_root)
 
 
 def find(java_home: Path) -> Cacerts | None:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.system import files
-from sandbox.truststore.change import Change, Command, Kind
-from sandbox.truststore.trusted_root import Root
+from sandbox.truststore.trusted_root import Change, Kind, Root
 
 _DATABASE = "cert9.db"
 # Relative to the home folder. Chromium 146 and later create the second if the first does not exist.
@@ -50,12 +49,12 @@ class Database:
     def add(self, root: Root, file: Path) -> Change:
         return self._change(root, "-A", "-t", "C,,", "-n", root.label, "-i", str(file), adds=True)
 
-    def remove(self, root: Root, file: Path) -> Change:
+    def remove(self, root: Root) -> Change:
         return self._change(root, "-D", "-n", root.label, adds=False)
 
     def _change(self, root: Root, action: str, *options: str, adds: bool) -> Change:
         argv = ("certutil", "-d", f"sql:{self.place}", action, *options)
-        return Change(kind=self.kind, place=self.place, adds=adds, root=root, commands=(Command(argv),))
+        return Change(kind=self.kind, place=self.place, adds=adds, root=root, commands=(argv,), as_root=False)
 
     def _certificates(self) -> Iterator[tuple[str, Root]]:
         # SQLite needs neither certutil, which may be missing, nor the user's password.

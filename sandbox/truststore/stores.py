@@ -7,11 +7,10 @@ from pathlib import Path
 
 from sandbox.system import files, process
 from sandbox.truststore import java, nss
-from sandbox.truststore.change import Kind
 from sandbox.truststore.java import Cacerts
 from sandbox.truststore.nss import Database
 from sandbox.truststore.system_stores import Anchors, find_anchors
-from sandbox.truststore.trusted_root import Record, Root, parse
+from sandbox.truststore.trusted_root import Kind, Record, Root, parse
 
 # Each tells the sandboxes' roots that programs accept from it (`trusted`) and those that `add` put there (`entries`);
 # `add` and `remove` plan changes and make none.

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.system.files import content
-from sandbox.truststore.change import Change, Command, Kind
-from sandbox.truststore.trusted_root import Root, in_pem
+from sandbox.truststore.trusted_root import Change, Kind, Root, in_pem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +37,11 @@ class Anchors:
         copy = ("install", "-m", "0644", str(file), str(self._path(root)))
         return self._change(root, copy, self.update, adds=True)
 
-    def remove(self, root: Root, file: Path) -> Change:
+    def remove(self, root: Root) -> Change:
         return self._change(root, ("rm", "-f", str(self._path(root))), self.refresh, adds=False)
 
     def _change(self, root: Root, *commands: tuple[str, ...], adds: bool) -> Change:
-        steps = tuple(Command(argv, as_root=True) for argv in commands)
-        return Change(kind=self.kind, place=self.place, adds=adds, root=root, commands=steps)
+        return Change(kind=self.kind, place=self.place, adds=adds, root=root, commands=commands, as_root=True)
 
     def _path(self, root: Root) -> Path:
         return self.place / f"{root.label}{self.suffix}"

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.system import process
-from sandbox.truststore.change import Change, Command, Kind
 from sandbox.truststore.java import Cacerts
 from sandbox.truststore.stores import Holding, Machine
-from sandbox.truststore.trusted_root import Record, Root
+from sandbox.truststore.trusted_root import Change, Kind, Record, Root
 
 # What to do where the machine has no store of a kind.
 _MISSING = {
@@ -61,10 +60,10 @@ def trust(
 
 def untrust(is_meant: Callable[[Root], bool], holdings: Sequence[Holding], machine: Machine) -> Plan:
     """Plan to remove every root for which `is_meant` from every store that `sandbox certs trust` added it to."""
-    record, changes, notes = Record(machine.folder), list[Change](), list[str]()
+    changes, notes = list[Change](), list[str]()
     for holding in holdings:
         store = holding.store
-        changes += [store.remove(root, record.certificate(root)) for root in filter(is_meant, holding.entries)]
+        changes += map(store.remove, filter(is_meant, holding.entries))
         for root in filter(is_meant, holding.trusted):
             if root not in holding.entries and not _follows(holding):
                 reason = "sandbox did not add it and does not remove it"
@@ -113,34 +112,35 @@ class Performer:
     machine: Machine
     at_terminal: bool
 
-    def argv(self, command: Command) -> tuple[str, ...]:
-        if not command.as_root or self.machine.is_root:
-            return command.argv
-        return ("sudo", *command.argv) if self.at_terminal else ("sudo", "-n", *command.argv)
+    def commands(self, change: Change) -> tuple[tuple[str, ...], ...]:
+        if not change.as_root or self.machine.is_root:
+            return change.commands
+        sudo = ("sudo",) if self.at_terminal else ("sudo", "-n")
+        return tuple((*sudo, *argv) for argv in change.commands)
 
     def shown(self, change: Change) -> tuple[str, ...]:
-        return tuple(shlex.join(self.argv(command)) for command in change.commands)
+        return tuple(map(shlex.join, self.commands(change)))
 
     def require_tools(self, changes: Sequence[Change]) -> None:
         """Raise MissingTool if a program is not installed; call it before the first change."""
-        needed = dict.fromkeys((command, change.adds) for change in changes for command in change.commands)
-        for command, adds in needed:
-            for program in {self.argv(command)[0], command.argv[0]}:
-                if not process.which(program, extra=_ADMIN_FOLDERS):
-                    fix = self._fix(program, adds=adds)
-                    raise MissingTool(f"{program} is not installed", details=shlex.join(command.argv), fix=fix)
+        for change in changes:
+            for argv, run in zip(change.commands, self.commands(change), strict=True):
+                for program in {run[0], argv[0]}:
+                    if not process.which(program, extra=_ADMIN_FOLDERS):
+                        fix = self._fix(program, adds=change.adds)
+                        raise MissingTool(f"{program} is not installed", details=shlex.join(argv), fix=fix)
 
     def perform(self, changes: Sequence[Change], done: Callable[[Change], None]) -> None:
         for change in changes:
             try:
-                for command in change.commands:
+                for argv in self.commands(change):
                     if self.at_terminal:
-                        process.run_at_terminal(self.argv(command))
+                        process.run_at_terminal(argv)
                     else:
-                        process.run(self.argv(command), timeout=TIMEOUT)
+                        process.run(argv, timeout=TIMEOUT)
             except process.ToolFailed as error:
                 fix = "repair that, then run this again; it continues where it stopped"
-                if change.commands[0].as_root and not (self.machine.is_root or self.at_terminal):
+                if change.as_root and not (self.machine.is_root or self.at_terminal):
                     fix = "run this at a terminal, where sudo can ask for a password, or as root"
                 raise SandboxError(f"could not {change.title}", details=str(error), fix=fix, id="trust") from error
             done(change)

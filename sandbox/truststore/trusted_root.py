@@ -1,4 +1,4 @@
-"""A sandbox's root certificate as trust stores know it, and the record of which roots were trusted and where."""
+"""A sandbox's root certificate as trust stores know it, a change of one store, and the record of trusted roots."""
 
 import json
 import re
@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -89,6 +90,32 @@ def in_binary(data: bytes) -> tuple[Root, ...]:
     starts = ((match.start(), int.from_bytes(match[1]) + 4) for match in _BEGIN.finditer(data))
     roots = (Root(data[start : start + length]) for start, length in starts)
     return tuple(dict.fromkeys(root for root in roots if root.is_ours))
+
+
+class Kind(Enum):
+    SYSTEM = "system"
+    NSS = "nss"
+    JAVA = "java"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """A change of the store `kind` at `place`: run `commands` in order, `as_root` if it belongs to the machine.
+
+    It is a value, so that it can be shown in full before anything is done.
+    """
+
+    kind: Kind
+    place: Path
+    adds: bool
+    root: Root
+    commands: tuple[tuple[str, ...], ...]
+    as_root: bool
+
+    @property
+    def title(self) -> str:
+        to, verb = ("to", "add") if self.adds else ("from", "remove")
+        return f"{verb} {self.root.label} {to} {self.kind.value}: {self.place}"
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ from sandbox.app import context
 from sandbox.errors import SandboxError, UsageError
 from sandbox.system import files
 from sandbox.truststore import stores, trust_plan
-from sandbox.truststore.change import Kind
 from sandbox.truststore.stores import Holding, survey
 from sandbox.truststore.trust_plan import Plan
-from sandbox.truststore.trusted_root import Entry, Record, Root, parse
+from sandbox.truststore.trusted_root import Entry, Kind, Record, Root, parse
 
 
 class TrustedStores:

@@ -19,7 +19,7 @@ from sandbox.cli import certs
 from sandbox.cli.app import COMMANDS, sandbox
 from sandbox.cli.config import result_names, result_schema
 from sandbox.components.certificates.export_formats import FORMATS
-from sandbox.truststore.change import Kind
+from sandbox.truststore.trusted_root import Kind
 from tests.unit.cli.test_main import run
 
 

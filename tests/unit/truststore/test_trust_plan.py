@@ -8,13 +8,12 @@ import pytest
 
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.truststore import trust_plan
-from sandbox.truststore.change import Change, Command, Kind
 from sandbox.truststore.java import Cacerts
 from sandbox.truststore.nss import Database
 from sandbox.truststore.stores import Holding, Store
 from sandbox.truststore.system_stores import DEBIAN
 from sandbox.truststore.trust_plan import Performer, Plan
-from sandbox.truststore.trusted_root import Root
+from sandbox.truststore.trusted_root import Change, Kind, Root
 from tests.support.trust_roots import machine, ours
 
 NSS = Database(Path("/home/me/.pki/nssdb"))
@@ -95,8 +94,9 @@ def test_only_roots_that_sandbox_added_are_removed() -> None:
     assert "nss" in note and "sandbox did not add it" in note
 
 
-def change(*commands: Command, adds: bool = True) -> Change:
-    return Change(kind=Kind.SYSTEM, place=Path("/store"), adds=adds, root=ours(), commands=commands)
+def change(*commands: tuple[str, ...], adds: bool = True, as_root: bool = False) -> Change:
+    place = Path("/store")
+    return Change(kind=Kind.SYSTEM, place=place, adds=adds, root=ours(), commands=commands, as_root=as_root)
 
 
 @pytest.mark.security(13)
@@ -109,8 +109,8 @@ def test_root_is_asked_for_only_where_it_is_needed(
 ) -> None:
     """Stores of the user and of the system → sudo for the system's alone."""
     performer = Performer(machine(tmp_path, is_root=is_root), at_terminal=at_terminal)
-    commands = (Command(("install", "a b"), as_root=True), Command(("certutil", "-A")))
-    assert performer.shown(change(*commands)) == (shown, "certutil -A")
+    assert performer.shown(change(("install", "a b"), as_root=True)) == (shown,)
+    assert performer.shown(change(("certutil", "-A"))) == ("certutil -A",)
 
 
 @pytest.mark.fault(31)
@@ -118,8 +118,8 @@ def test_root_is_asked_for_only_where_it_is_needed(
 def test_changes_stop_at_the_first_that_fails(at_terminal: bool, tmp_path: Path) -> None:
     """A store refuses the change → the error says which; what comes after is left alone."""
     done: list[Change] = []
-    first = change(Command(("touch", str(tmp_path / "one"))))
-    second = change(Command(("sh", "-c", "echo no such luck; exit 7")), Command(("touch", str(tmp_path / "two"))))
+    first = change(("touch", str(tmp_path / "one")))
+    second = change(("sh", "-c", "echo no such luck; exit 7"), ("touch", str(tmp_path / "two")))
     with pytest.raises(SandboxError, match="could not add") as stopped:
         Performer(machine(tmp_path), at_terminal=at_terminal).perform([first, second], done.append)
     assert "no such luck" in stopped.value.details
@@ -136,7 +136,7 @@ def test_missing_tool_is_named(tool: str, adds: bool, tmp_path: Path, monkeypatc
     """Certutil is not installed → the package that has it, and how to leave the store out."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingTool, match=f"{tool} is not installed") as missing:
-        Performer(machine(tmp_path), at_terminal=False).require_tools([change(Command((tool, "-A")), adds=adds)])
+        Performer(machine(tmp_path), at_terminal=False).require_tools([change((tool, "-A"), adds=adds)])
     assert "install" in missing.value.fix
     assert ("--store" in missing.value.fix) is adds
     assert ("libnss3-tools" in missing.value.fix) is (tool == "certutil")
@@ -145,6 +145,6 @@ def test_missing_tool_is_named(tool: str, adds: bool, tmp_path: Path, monkeypatc
 def test_tools_in_the_administrators_folders_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     performer = Performer(machine(tmp_path, is_root=True), at_terminal=False)
-    performer.require_tools([change(Command(("chroot", "/"), as_root=True))])
+    performer.require_tools([change(("chroot", "/"), as_root=True)])
     with pytest.raises(MissingTool, match="sudo is not installed"):
-        Performer(machine(tmp_path), at_terminal=False).require_tools([change(Command(("chroot", "/"), as_root=True))])
+        Performer(machine(tmp_path), at_terminal=False).require_tools([change(("chroot", "/"), as_root=True)])
