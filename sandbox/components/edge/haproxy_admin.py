@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.components.edge import haproxy_http
+from sandbox.components.edge.haproxy import backend
 from sandbox.components.edge.route import INGRESS, Host, Route
 from sandbox.errors import SandboxError
 from sandbox.system import host_network
@@ -111,18 +111,18 @@ class RouteStatus:
 
 
 def route_statuses(routes: Sequence[Route], servers: Sequence[Server]) -> tuple[RouteStatus, ...]:
-    def servers_of(backend: str) -> tuple[Server, ...]:
-        return tuple(server for server in servers if server.backend == backend)
+    def servers_of(name: str) -> tuple[Server, ...]:
+        return tuple(server for server in servers if server.backend == name)
 
     statuses = []
     for route in routes:
         nodes = ("the cluster's API server",) if route.forward(INGRESS) else route.nodes
         statuses.append(RouteStatus(f"*.{route.domain}", route.name, PASSED, nodes, servers_of(route.name)))
-        inside = servers_of(haproxy_http.backend(route, Host(route.domain, terminate=True)))
+        inside = servers_of(backend(route, Host(route.domain, terminate=True)))
         statuses += [RouteStatus(f"*.{alias}", route.name, ENDS, route.nodes, inside) for alias in route.aliases]
         for host in route.every_host:
             mode, upstreams = (ENDS if host.terminate else PASSED), ((host.to,) if host.to else route.nodes)
-            own = servers_of(haproxy_http.backend(route, host))
+            own = servers_of(backend(route, host))
             statuses.append(RouteStatus(host.host, route.name, mode, upstreams, own))
     return tuple(statuses)
 

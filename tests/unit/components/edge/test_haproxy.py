@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import haproxy, haproxy_admin, haproxy_http, lan_access, listening
+from sandbox.components.edge import haproxy, haproxy_admin, lan_access, listening
 from sandbox.components.edge.haproxy_admin import Server
 from sandbox.components.edge.lan_access import Access, access, warning
 from sandbox.components.edge.listening import Place
@@ -76,7 +76,7 @@ def test_hosts_and_aliases_route_to_the_cluster_or_outside() -> None:
     here, there = Host("x.a.test", terminate=True, to="localhost:3000"), Host("b.test", terminate=True, to="web.lan:80")
     hosts = (here, there, Host("one.test", terminate=True), Host("passed.test"))
     found = render([route("a", *hosts, domain="a.test", aliases=("a.lan",))])
-    ends = haproxy_http.LOOP
+    ends = haproxy.LOOP
     # The first that fits wins, so the most specific has to come first.
     assert lines(found["hosts.map"]) == [
         ["^.passed.test", "a"],
