@@ -103,7 +103,7 @@ class Stand:
 
     def route(self, *hosts: Host, name: str = "demo", domain: str = DOMAIN, aliases: tuple[str, ...] = ()) -> Route:
         listen = ((LOCAL, self.port), *(((self.gateway, self.open_port),) if self.open_port else ()))
-        place, network = self.ingress.server_address[1], self.box.network
+        place, network = self.ingress.server_address[1], self.box.name
         return Route(
             name, domain, f"{self.gateway}:{place}", listen, 1.0, hosts=hosts, aliases=aliases, network=network
         )

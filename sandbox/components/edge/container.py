@@ -56,15 +56,6 @@ class EdgeContainer:
         return self.home.edge
 
     @property
-    def network(self) -> str:
-        """Return the network that the container is created on where ports are published.
-
-        Its name sorts before those of sandboxes: the engine publishes ports on the first network, and would publish
-        them again for each further sandbox (libnetwork, endpoint.go).
-        """
-        return self.name
-
-    @property
     def control(self) -> Control:
         return Control(self.folder / "run" / SOCKET)
 
@@ -79,8 +70,10 @@ class EdgeContainer:
 
     def start(self, image: str) -> None:
         """Create it, in place of an existing one, and return when it runs. Raises SandboxError."""
-        if not self.place.host and self.engine.network(self.network) is None:
-            self.engine.create_network(self.network, self.home.labels)
+        # The network has the container's name, which sorts before those of sandboxes: the engine publishes ports on the
+        # first network, and would publish them again for each further sandbox (libnetwork, endpoint.go).
+        if not self.place.host and self.engine.network(self.name) is None:
+            self.engine.create_network(self.name, self.home.labels)
         labelled.make_room(self.engine, self.name, self.home)
         # Recreated for the admin socket: that of an earlier container may belong to another group.
         folder = self.folder / "run"
@@ -102,21 +95,21 @@ class EdgeContainer:
     def remove(self) -> bool:
         """Remove it and everything that belongs to it; returns whether anything existed."""
         removed = labelled.remove(self.engine, self.name, self.home)
-        network = self.engine.network(self.network)
+        network = self.engine.network(self.name)
         if network and labelled.is_ours(network, self.home) and not network.members:
             self.engine.remove_network(network.id)
         (self.folder / RECORD).unlink(missing_ok=True)
         return removed
 
     def missing(self) -> list[str]:
-        networks = ((name, self.engine.network(name)) for name in self._networks)
-        return [name for name, network in networks if network and self.name not in network.members]
+        networks = filter(None, map(self.engine.network, self._networks))
+        return [network.name for network in networks if self.name not in network.members]
 
     @property
     def _networks(self) -> list[str]:
         networks = {route.network for route in routes.load(self.folder)}
         networks |= {registry.network for registry in routes.REGISTRIES.load(self.folder)}
-        return [] if self.place.host else sorted(networks - {"", self.network})
+        return [] if self.place.host else sorted(networks - {"", self.name})
 
     def follow(self) -> None:
         """Have HAProxy load the routes, if they have changed; no connection ends."""
@@ -161,10 +154,10 @@ class EdgeContainer:
         return listening.frontends(routes.load(self.folder), routes.REGISTRIES.load(self.folder), place)
 
     def _content(self, place: Place) -> dict[str, bytes]:
-        known = routes.load(self.folder)
-        names = [route.name for route in known if route.ending]
-        texts = haproxy.render(known, routes.REGISTRIES.load(self.folder), place)
-        keys = {routes.key_file(name): routes.read_key(self.folder, name) or b"" for name in names}
+        every = routes.load(self.folder)
+        texts = haproxy.render(every, routes.REGISTRIES.load(self.folder), place)
+        ending = (route.name for route in every if route.ending)
+        keys = {routes.key_file(name): routes.read_key(self.folder, name) or b"" for name in ending}
         return {**{name: text.encode() for name, text in texts.items()}, **keys}
 
     def put_files(self, place: Place | None = None) -> None:
@@ -181,11 +174,10 @@ class EdgeContainer:
         return next((f"is not on the network {name}" for name in self.missing()), None)
 
     def _files(self, place: Place) -> Mapping[str, Placed]:
-        """Return all files for HAProxy; only its group may read the keys, and keys that no route needs are emptied."""
-        content, group = self._content(place), self._user[1]
+        content, group = self._content(place), self._user[1]  # only HAProxy's group may read the keys
         for path in (self.folder / "keys").glob("*.pem"):
             if f"keys/{path.name}" not in content:
-                path.unlink()
+                path.unlink()  # no route needs this key
                 content[f"keys/{path.name}"] = b""
         return {
             "keys": Placed(None, 0o750, (0, group)),
@@ -201,7 +193,7 @@ class EdgeContainer:
             output = self.engine.logs(self.name) if container else "another command or program removed its container"
             raise failure("the edge stopped", output)
         if not self.place.host:
-            return None if self.network in container.addresses else "no address yet"
+            return None if self.name in container.addresses else "no address yet"
         with suppress(OSError):  # it may listen before it can answer
             if self.control.workers():
                 return None
@@ -222,7 +214,7 @@ class EdgeContainer:
             image=image,
             command=(*haproxy.COMMAND, "-S", f"{RUN}/{SOCKET},mode,660"),
             labels=self.home.labels,
-            network=HOST if host else self.network,
+            network=HOST if host else self.name,
             folders={haproxy.FOLDER: {}},
             binds={self.folder / "run": RUN} if host else {},
             tmpfs=() if host else (RUN,),

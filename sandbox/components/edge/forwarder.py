@@ -88,7 +88,6 @@ def _record(home: Home) -> Path:
 
 
 async def _run(folder: Path, kubectl: Path) -> None:
-    """Keep a kubectl for each forward that the routes in the folder need, until a signal ends this."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)

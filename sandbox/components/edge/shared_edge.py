@@ -102,7 +102,6 @@ class Edge:
 
     @contextmanager
     def _changing(self, say: Callable[[str], None]) -> Iterator[None]:
-        """Have the edge follow what the block changes in the folder, or undo the change."""
         name, home = self.names.name, self.names.home
         with routes.alone(self.folder):
             route, registry = routes.find(routes.load(self.folder), name), routes.registry_of(self.folder, name)
@@ -136,7 +135,6 @@ class Edge:
             return removed
 
     def _follow(self, say: Callable[[str], None]) -> None:
-        """Have the container serve the routes; it is recreated where that needs other settings."""
         box = self._box
         container = box.find()
         image = self.image or (container.image if container else "")
@@ -166,7 +164,7 @@ class Edge:
 
     @property
     def _box(self) -> EdgeContainer:
-        """Return the container by its present name, which another owner's edge that comes or goes may change."""
+        # It is looked up each time, since another owner's edge that comes or goes may change its name.
         return EdgeContainer.of(self.engine, self.names.home)
 
     def _certificate(self, route: Route) -> bytes | None:
