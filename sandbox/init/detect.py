@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.bundle.store import Store
-from sandbox.components.ingress.controller import CLASS
+from sandbox.components.ingress.served_hosts import CLASS
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.helm import Helm
 from sandbox.config.schema import Chart

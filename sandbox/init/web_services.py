@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from sandbox.components.ingress.controller import CLASS
+from sandbox.components.ingress.served_hosts import CLASS
 from sandbox.config import untyped
 from sandbox.config.schema.values import LABEL
 from sandbox.init.detected import NOT_HTTP, Front

@@ -10,7 +10,7 @@ from sandbox.bundle import system_images
 from sandbox.bundle.store import Store
 from sandbox.components.addons import catalogue
 from sandbox.components.ingress import unserved
-from sandbox.components.ingress.controller import CLASS
+from sandbox.components.ingress.served_hosts import CLASS
 from sandbox.components.workloads import image_names, user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives, described
 from sandbox.components.workloads.helm import Helm

@@ -143,15 +143,12 @@ class HttpsStep(NothingToUndo):
         return f"{place}: {answer.trouble}" if answer.status is None else None
 
     def _own(self, but: Container[str] = ("default", "domain")) -> list[Facts]:
-        """Return the sandbox's present certificates, without those of the ingress: of applications and of the edge."""
+        # Without those of the ingress, these are the certificates of applications and of the edge.
         entries = inventory(Keystore(self.names.keys), now=datetime.now(UTC))
         return [entry.facts for entry in entries if entry.role == LEAF and entry.facts and entry.name not in but]
 
     def _outdated(self, hosts: Sequence[str]) -> list[str]:
-        """Return a line for each host whose application still serves an earlier certificate of the sandbox.
-
-        A renewed Secret reaches the files of a pod within a minute; many applications read them only at their start.
-        """
+        # A renewed Secret reaches the files of a pod within a minute; many applications read them only at their start.
         own, bind, lines = self._own(), self.binds[0], []
         current = {facts.sha256 for facts in self._own(but=())} if own else set()
         candidates = sorted({*hosts, *(host for facts in own for host in facts.hosts)})
@@ -172,19 +169,17 @@ class HttpsStep(NothingToUndo):
         return self._first([partial(self._ask, host, paths.get(host, "/")) for host in hosts])
 
     def _ask(self, host: str, path: str) -> str | None:
-        """Return what is wrong with the host's answer; without a path, the page for unknown hosts is fine too."""
         bind = self.binds[0]
         answer = https_probe.ask(host, address=bind.asked_at, port=bind.port, root=None, path=path or "/")
+        # Without a path, the page for unknown hosts is fine too.
         unknown = bool(path) and (is_default(answer.page) or self._is_loading(answer))
         if answer.status is None or answer.status in https_probe.UNSERVED or unknown:
             return f"{host}{path.rstrip('/')}: {answer.trouble or answer.status}"
         return None
 
     def _is_loading(self, answer: https_probe.Answer) -> bool:
-        """Return whether Traefik answered for want of routes, as it does for every host until it has read them.
-
-        An application may answer the same; then unknown hosts get the sandbox's page.
-        """
+        # Until Traefik has read its routes, it answers so for every host. An application may answer the same; then
+        # unknown hosts get the sandbox's page.
         if not https_probe.is_bare_404(answer):
             return False
         bind, unknown = self.binds[0], f"no.such.{self.domain}"  # which no wildcard covers

@@ -13,11 +13,12 @@ from string import Template
 from typing import Any
 
 from sandbox.components import content_hash
-from sandbox.components.ingress import controller, served_hosts
+from sandbox.components.ingress import served_hosts
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster
 from sandbox.names import SYSTEM_NAMESPACE, port_suffix
 from sandbox.step import NothingToUndo, State, Status, Work
+from sandbox.system import files
 
 _TITLE = "404: no such host in"
 HTTPD = "E404:/page/404.html\n"  # the served folder is empty, so every path is answered by this page
@@ -57,7 +58,8 @@ class Page:
         page = render(self.sandbox, known, port=self.port)
         # A dot is written [.]: no level of quoting takes anything from it.
         expression = "|".join(host.replace(".", "[.]") for host in sorted(refused))
-        misdirected = controller.template_text("misdirected.yaml").replace("${hosts}", expression) if expression else ""
+        template = files.packaged(__package__, "misdirected.yaml")
+        misdirected = template.replace("${hosts}", expression) if expression else ""
         data = {**self.files, "404.html": page, "httpd.conf": HTTPD, "misdirected.yaml": misdirected}
         metadata = {"name": self.name, "namespace": self.within or SYSTEM_NAMESPACE}
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
@@ -69,7 +71,7 @@ def render(name: str, hosts: Iterable[str], *, port: int) -> str:
         for host in sorted(hosts)
     )
     content = f"<ul>\n{links}</ul>" if links else "<p><code>sandbox up</code> has not seen any yet.</p>"
-    template = Template(controller.template_text("page.html"))
+    template = Template(files.packaged(__package__, "page.html"))
     return template.substitute(title=_TITLE, name=html.escape(name), hosts=content)
 
 

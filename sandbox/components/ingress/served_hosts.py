@@ -1,4 +1,4 @@
-"""Which hosts answer, by the Ingresses and routes in the cluster."""
+"""Which hosts answer, by the Ingresses and routes in the cluster, and the class of Ingresses that is served."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -7,6 +7,8 @@ from typing import Any
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.manifests import ingress_hosts
 
+# The IngressClass of the sandbox's controller, and the name of what serves it (ingress-nginx's own names).
+CLASS, SERVED_BY = "nginx", "k8s.io/ingress-nginx"
 GATEWAY_GROUP = "gateway.networking.k8s.io"
 PASSTHROUGH = "nginx.ingress.kubernetes.io/ssl-passthrough"  # an annotation of Ingresses
 _ROUTES = ("HTTPRoute", "GRPCRoute")

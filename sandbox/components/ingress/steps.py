@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.components import content_hash
-from sandbox.components.ingress.controller import CLASS
+from sandbox.components.ingress.served_hosts import CLASS
 from sandbox.components.ingress.traefik import Traefik
 from sandbox.components.workloads import applying
 from sandbox.engine import Engine
@@ -79,7 +79,6 @@ class IngressStep(NothingToUndo):
 
 
 def _dropped(records: Records, keys: Iterable[ObjectKey]) -> tuple[ObjectKey, ...]:
-    """Return the objects that an earlier spec asked for, such as classes, and this one does not."""
     return (applying.read(records, RECORD) or applying.Applied()).dropped(keys)
 
 

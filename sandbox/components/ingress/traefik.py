@@ -6,11 +6,12 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from sandbox.components.ingress import controller
-from sandbox.components.ingress.controller import Manifest
+from sandbox.components.ingress import served_hosts
 from sandbox.components.ingress.page import Page
 from sandbox.config import yaml_text
+from sandbox.kube.api import Manifest
 from sandbox.names import DEFAULT_TLS, EDGE_ADDRESS, INGRESS_PORT, READY
+from sandbox.system import files
 from sandbox.system.download import download
 
 TRAEFIK_GROUP = "traefik.io"
@@ -59,12 +60,8 @@ DEFAULT, DOMAIN = "sandbox-default-tls", "sandbox-domain-tls"
 CLASS = "sandbox"
 
 
-def traefik_definitions() -> list[dict[str, Any]]:
-    """Return the CustomResourceDefinitions of its kinds."""
-    return [
-        controller.template_object("traefik-kind.yaml", kind=kind, singular=kind.lower(), plural=f"{kind.lower()}s")
-        for kind in TRAEFIK_KINDS
-    ]
+def _objects(file: str, /, **values: str) -> list[dict[str, Any]]:
+    return yaml_text.documents(Template(files.packaged(__package__, file)).substitute(values))
 
 
 def gateway_definitions(folder: Path) -> list[dict[str, Any]]:
@@ -84,16 +81,16 @@ def gateway_path(name: str) -> str:
 
 
 def page(sandbox: str, *, port: int, elsewhere: Sequence[str]) -> Page:
-    files = {name: controller.template_text(name) for name in ("answers.sh", "known.yaml")}
-    return Page(sandbox=sandbox, port=port, files=files, elsewhere=tuple(elsewhere))
+    content = {name: files.packaged(__package__, name) for name in ("answers.sh", "known.yaml")}
+    return Page(sandbox=sandbox, port=port, files=content, elsewhere=tuple(elsewhere))
 
 
 def tenant_page(sandbox: str, *, namespace: str, port: int, has_own: bool) -> Page:
     """Return the page of a sandbox in one namespace; the domain `has_own` certificate, or has the default one."""
     own = "[{certFile: /certificates/domain/tls.crt, keyFile: /certificates/domain/tls.key}]"
-    text = Template(controller.template_text("certificates.yaml")).substitute(more=own if has_own else "[]")
-    files = {"certificates.yaml": text}
-    return Page(sandbox=sandbox, port=port, files=files, within=namespace, name="sandbox-page")
+    text = Template(files.packaged(__package__, "certificates.yaml")).substitute(more=own if has_own else "[]")
+    content = {"certificates.yaml": text}
+    return Page(sandbox=sandbox, port=port, files=content, within=namespace, name="sandbox-page")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,13 +114,18 @@ class Traefik:
     @property
     def promises(self) -> str:
         gateway = ", Gateway sandbox-system/sandbox" if self.gateway_files else ""
-        classes = ", ".join(dict.fromkeys((controller.CLASS, *self.classes)))
+        classes = ", ".join(dict.fromkeys((served_hosts.CLASS, *self.classes)))
         return f"class {classes}, default certificate, ssl-passthrough, default backend{gateway}"
 
     def groundwork(self) -> Sequence[Manifest]:
         """Return the objects that are applied first and not compared later."""
         gateway = gateway_definitions(self.gateway_files) if self.gateway_files else []
-        return [*traefik_definitions(), *gateway, self.page.empty()]
+        definitions = [
+            definition
+            for kind in TRAEFIK_KINDS
+            for definition in _objects("traefik-kind.yaml", kind=kind, singular=kind.lower(), plural=f"{kind.lower()}s")
+        ]
+        return [*definitions, *gateway, self.page.empty()]
 
     def manifests(self, *, trusted: str) -> Sequence[Manifest]:
         """Return all other objects, in an order to apply them in.
@@ -138,7 +140,7 @@ class Traefik:
             "edge": EDGE_ADDRESS,
             "ready": READY.replace(".", "[.]"),
         }
-        objects = controller.template_objects("traefik.yaml", **values)
+        objects = _objects("traefik.yaml", **values)
         for manifest in objects:
             if manifest["kind"] == "TLSStore" and self.domain_secret:
                 manifest["spec"]["certificates"] = [{"secretName": self.domain_secret}]
@@ -154,17 +156,16 @@ class Traefik:
                     traefik["env"] += NEXT_API_SERVER
                     del page["lifecycle"]
                     pod["containers"] = [traefik, page]
-        gateway: Sequence[Manifest] = ()
+        classes, gateway = list[Manifest](), list[Manifest]()
         if self.gateway_files:
             secret = self.domain_secret or DEFAULT_TLS
-            gateway = controller.template_objects("traefik-gateway.yaml", certificate=secret)
-        names = (name for name in dict.fromkeys(self.classes) if name != controller.CLASS)
-        classes = [controller.template_object("ingress-class.yaml", name=name) for name in names]
+            gateway += _objects("traefik-gateway.yaml", certificate=secret)
+        for name in dict.fromkeys(self.classes):
+            if name != served_hosts.CLASS:
+                classes += _objects("ingress-class.yaml", name=name)
         return [*classes, *gateway, *objects]
 
 
 def tenant_manifests(*, image: str, busybox: str, namespace: str, certificates: str) -> Sequence[Manifest]:
     """Return all objects for one namespace; `certificates` changes with the two TLS Secrets."""
-    return controller.template_objects(
-        "tenant.yaml", traefik=image, busybox=busybox, namespace=namespace, content=certificates
-    )
+    return _objects("tenant.yaml", traefik=image, busybox=busybox, namespace=namespace, content=certificates)

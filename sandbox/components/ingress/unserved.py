@@ -6,9 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.components.ingress import controller, deep_hosts
-from sandbox.components.ingress.controller import CLASS
-from sandbox.components.ingress.served_hosts import has_own_certificate, hosts_of
+from sandbox.components.ingress import deep_hosts
+from sandbox.components.ingress.served_hosts import CLASS, Ingress, has_own_certificate, hosts_of
 from sandbox.config import yaml_text
 from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
@@ -16,8 +15,8 @@ from sandbox.kube.api import Cluster, title
 from sandbox.kube.manifests import INGRESS_CLASS, ingress_hosts, label_selector
 from sandbox.kube.services import endpoint_slices, is_serving
 from sandbox.names import is_below
+from sandbox.system import files
 
-Ingress = Mapping[str, Any]
 PREFIX = "nginx.ingress.kubernetes.io"
 SNIPPETS = ("configuration-snippet", "server-snippet", "auth-snippet")
 # The directive's name at the start of each: after a semicolon, a brace or the beginning.
@@ -177,7 +176,7 @@ class Known:
 
 @functools.cache
 def known() -> Known:
-    return Known(**yaml_text.document(controller.template_text("annotations.yaml")))
+    return Known(**yaml_text.document(files.packaged(__package__, "annotations.yaml")))
 
 
 def without_effect(ingress: Mapping[str, Any]) -> Iterator[str]:
@@ -187,19 +186,15 @@ def without_effect(ingress: Mapping[str, Any]) -> Iterator[str]:
         prefix, _, name = str(full).partition("/")
         if prefix in known().others:
             yield f"{full} has no effect: it is for {known().others[prefix]}"
-        if prefix == PREFIX:
-            yield from _nginx(name, str(value))
-
-
-def _nginx(name: str, value: str) -> Iterator[str]:
-    if name in known().ignored:
-        instead = known().ignored[name]
-        yield f"{name} has no effect" + (f": {instead}" if instead else "")
-    elif name not in known().works:
-        yield f"{name} has no effect: it is not known"
-    elif name in SNIPPETS:
-        bare = _QUOTED.sub('""', value)
-        directives = dict.fromkeys(_DIRECTIVE.findall(bare))
-        unknown = [name for name in directives if name not in known().directives]
-        if unknown:
-            yield f"{name}: the directive {', '.join(unknown)} is not supported, so that the host is not served"
+        if prefix != PREFIX:
+            continue
+        if name in known().ignored:
+            instead = known().ignored[name]
+            yield f"{name} has no effect" + (f": {instead}" if instead else "")
+        elif name not in known().works:
+            yield f"{name} has no effect: it is not known"
+        elif name in SNIPPETS:
+            directives = dict.fromkeys(_DIRECTIVE.findall(_QUOTED.sub('""', str(value))))
+            unknown = [directive for directive in directives if directive not in known().directives]
+            if unknown:
+                yield f"{name}: the directive {', '.join(unknown)} is not supported, so that the host is not served"

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.components.ingress import controller, https_probe, page, unserved
+from sandbox.components.ingress import https_probe, page, served_hosts, unserved
 from sandbox.doctor.check import Finding, error, ok, skipped, warn
 from sandbox.doctor.tls.tls_context import RequestTrace
 from sandbox.kube.api import title
@@ -68,7 +68,7 @@ def _wrong_class(trace: RequestTrace, ingress: Mapping[str, Any]) -> str | None:
     if trace.namespace:  # classes are cluster-wide, and may not be read; the sandbox's own has no object
         return None if own == served else f"has the class {own or 'none'}, and the sandbox serves {served}"
     every = trace.cluster.list("networking.k8s.io/v1", "IngressClass")
-    ours = (each["metadata"]["name"] for each in every if each["spec"].get("controller") == controller.SERVED_BY)
+    ours = (each["metadata"]["name"] for each in every if each["spec"].get("controller") == served_hosts.SERVED_BY)
     foreign = unserved.foreign_class(ingress, (served, *ours))
     return f"has the class {foreign}, which the sandbox's controller does not serve" if foreign else None
 

@@ -14,7 +14,7 @@ from sandbox.components.certificates.facts import Facts, describe
 from sandbox.components.certificates.subject_names import check_host, parse_address
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
-from sandbox.components.ingress import controller, served_hosts, traefik
+from sandbox.components.ingress import served_hosts, traefik
 from sandbox.doctor.check import DoctorContext
 from sandbox.engine import Bind
 from sandbox.errors import UsageError
@@ -139,7 +139,7 @@ class RequestTrace:
         spec = saved_spec.load(self.names)
         if spec and spec.ingress.controller == "none":
             return spec.ingress.class_name
-        return traefik.CLASS if self.namespace else controller.CLASS
+        return traefik.CLASS if self.namespace else served_hosts.CLASS
 
     @property
     def patterns(self) -> tuple[str, str]:

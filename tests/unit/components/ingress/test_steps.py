@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import pytest
 
-from sandbox.components.ingress.controller import SERVED_BY, Manifest
+from sandbox.components.ingress.served_hosts import SERVED_BY
 from sandbox.components.ingress.steps import IngressStep
 from sandbox.components.ingress.traefik import Traefik
 from sandbox.errors import SandboxError
-from sandbox.kube.api import ClusterError
+from sandbox.kube.api import ClusterError, Manifest
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import State, Status
 from tests.support.api_server import ApiServer

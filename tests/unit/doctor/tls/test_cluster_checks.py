@@ -10,7 +10,7 @@ import pytest
 from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Host, Port
-from sandbox.components.ingress import controller, page
+from sandbox.components.ingress import page, served_hosts
 from sandbox.config.schema import Ingress, ResolvedSpec
 from sandbox.config.schema.cluster_schema import Cluster
 from sandbox.doctor.check import Status
@@ -73,7 +73,7 @@ def test_a_rule_of_another_controller(trace: RequestTrace, server: ApiServer) ->
     kong = {"metadata": {"name": "kong"}, "spec": {"controller": "kong/x"}}
     server.objects["/apis/networking.k8s.io/v1/ingressclasses/kong"] = kong
     assert cluster_checks.rule(replace(trace)).evidence == wrong
-    kong["spec"] = {"controller": controller.SERVED_BY}
+    kong["spec"] = {"controller": served_hosts.SERVED_BY}
     found = cluster_checks.rule(replace(trace))
     assert (found.status, found.evidence) == (Status.OK, "Ingress web/app")
 
