@@ -12,7 +12,6 @@ from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components.cluster import pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.dns import Dns
-from sandbox.components.cluster.docker_nodes import STOP_COMMAND
 from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.cluster.kind.provider import LOOK, MARK, KindProvider
@@ -29,14 +28,14 @@ from tests.support.fakes import NETWORK, FakeContainer, FakeEngine
 
 @dataclass
 class Nodes:
-    """The programs of nodes: a grep over their files, and a canary that `answers` gives, by the node's name."""
+    """The programs of nodes: a listing of their files, and a canary that `answers` gives, by the node's name."""
 
     engine: FakeEngine
     answers: dict[str, str] = field(default_factory=dict)
     pulled: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.engine.programs |= {"cat": _cat, "grep": _grep, "bash": self._bash, "rm": _rm}
+        self.engine.programs |= {"cat": _cat, "bash": self._bash, "rm": _rm}
 
     def add(self, names: Names, name: str, role: str = "worker") -> FakeContainer:
         labels = {"io.x-k8s.kind.cluster": names.cluster, ROLE: role}
@@ -48,10 +47,13 @@ class Nodes:
         return box
 
     def _bash(self, box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:
-        if argv == STOP_COMMAND:
+        if "look" not in argv:
             return 0, ""
-        self.pulled.append((box.spec.name, argv[4]))
-        return 0, self.answers.get(box.spec.name, "pulled 40\n")
+        _, listing = _grep(box, argv[:5])
+        if not argv[5]:
+            return 0, listing
+        self.pulled.append((box.spec.name, argv[5]))
+        return 0, listing + self.answers.get(box.spec.name, "pulled 40\n")
 
 
 def shell(box: FakeContainer, argv: Sequence[str]) -> tuple[int, str]:

@@ -25,12 +25,8 @@ def host_files(names: Iterable[str], endpoint: str) -> dict[PurePosixPath, bytes
     return dict(host_file(name, endpoint) for name in names)
 
 
-# The command that prints all such files on a node, in the form that `read_listing` reads.
-LISTING = ("grep", "-r", "-Z", "", str(FOLDER))
-
-
 def read_listing(output: str) -> dict[PurePosixPath, bytes]:
-    """Return the files in the output of LISTING: lines that begin with the file's path and a NUL."""
+    """Return the files in the output of `grep -r -Z ""`: lines that begin with the file's path and a NUL."""
     files: dict[PurePosixPath, bytes] = {}
     for line in output.splitlines():
         path, nul, rest = line.partition("\0")

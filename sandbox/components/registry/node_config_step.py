@@ -10,7 +10,7 @@ from typing import Any
 from sandbox.components import content_hash
 from sandbox.components.certificates.cluster_trust import ROOT
 from sandbox.components.cluster import containerd_hosts
-from sandbox.components.cluster.containerd_hosts import SERVICE
+from sandbox.components.cluster.containerd_hosts import FOLDER, SERVICE
 from sandbox.components.registry import external_step
 from sandbox.components.registry.external_step import RegistryAddresses
 from sandbox.components.registry.mirrors_step import upstream_urls
@@ -34,11 +34,6 @@ WIDTH = 8
 HostFiles = Mapping[PurePosixPath, bytes]
 
 
-def canary_command(registry: str, image: str) -> tuple[str, ...]:
-    """Return the command for a node to pull `image` (`REPOSITORY@DIGEST`) from `registry`."""
-    return ("bash", "-c", files.packaged(__package__, "scripts/canary.sh"), "canary", f"{registry}/{image}")
-
-
 @dataclass(frozen=True)
 class WiringStep(NothingToUndo):
     """The registry's settings in the cluster: hosts.toml on nodes, the ConfigMap of KEP-1755, a Service for pods.
@@ -59,20 +54,22 @@ class WiringStep(NothingToUndo):
 
     def check(self) -> Status:
         addresses = self._addresses()
+        image, refusal = self._place_canary()
+        outputs = self._look(addresses, image)  # first: other steps use the processor while the nodes pull
         if problem := content_hash.problem(Cluster(self.names.kubeconfig), self._manifests(addresses)):
             return problem
-        for node in self.nodes.running():
-            present, missing, stale = self._host_files(node, addresses)
+        for node, output in outputs.items():
+            present, missing, stale = self._host_files(output, addresses)
             for path in missing:
                 return Status(State.DRIFTED if path in present else State.ABSENT, f"hosts.toml: {path} on {node}")
             for path in stale:
                 return Status(State.DRIFTED, f"hosts.toml: {path} on {node} is from an earlier spec")
-        return self._canary(addresses)
+        return refusal or self._pulled(outputs, addresses)
 
     def apply(self, work: Work) -> Status:
         addresses = self._addresses()
-        for node in self.nodes.running():
-            _, missing, stale = self._host_files(node, addresses)
+        for node, output in self._look(addresses).items():
+            _, missing, stale = self._host_files(output, addresses)
             if stale:
                 self.engine.execute(node, ["rm", "-r", *(str(path.parent) for path in stale)])
             self.engine.write_files(node, missing)
@@ -87,7 +84,8 @@ class WiringStep(NothingToUndo):
 
         def unproved() -> str | None:
             nonlocal status
-            status = self._canary(addresses)
+            image, refusal = self._place_canary()
+            status = refusal or self._pulled(self._look(addresses, image), addresses)
             return None if status.state is State.READY else status.detail
 
         wait_until(unproved, what="the canary", timeout=PATIENCE)
@@ -98,15 +96,24 @@ class WiringStep(NothingToUndo):
             return external_step.external(self.engine, self.nodes.network, self.registry.external)
         return external_step.own(self.engine, self.nodes.network, self.names, self.registry.address)
 
+    def _look(self, addresses: RegistryAddresses, image: str = "") -> dict[str, str]:
+        """Return by node what scripts/look.sh prints: its hosts.toml files and the pull of `image`, if one is given."""
+        reference = image and f"{addresses.names[0]}/{image}"
+        command = ("bash", "-c", files.packaged(__package__, "scripts/look.sh"), "look", str(FOLDER), reference)
+        nodes = self.nodes.running()
+        with ThreadPoolExecutor(WIDTH) as pool:
+            outputs = pool.map(lambda node: self.engine.execute(node, command)[1], nodes)
+            return dict(zip(nodes, outputs, strict=True))
+
     def _host_files(
-        self, node: str, addresses: RegistryAddresses
+        self, output: str, addresses: RegistryAddresses
     ) -> tuple[HostFiles, HostFiles, Sequence[PurePosixPath]]:
-        """Return the node's hosts.toml files, those to write, and those for registries that the spec has no more."""
+        """Return a node's hosts.toml files, those to write, and those for registries that the spec has no more."""
         wanted = containerd_hosts.host_files(addresses.names, addresses.endpoint)
         for upstream, url in upstream_urls(self.registry.mirrors).items():
             endpoint = f"http://{self.names.mirror(upstream)}:{REGISTRY_PORT}"
             wanted |= [containerd_hosts.host_file(upstream, endpoint, server=url)]
-        present = containerd_hosts.read_listing(self.engine.execute(node, containerd_hosts.LISTING)[1])
+        present = containerd_hosts.read_listing(output)
         missing = {path: data for path, data in wanted.items() if present.get(path) != data}
         kept = (*wanted, *tls_host_files(self.registry.tls, 0))
         return present, missing, containerd_hosts.stale(present, kept)
@@ -120,24 +127,25 @@ class WiringStep(NothingToUndo):
             service = containerd_hosts.service(SYSTEM_NAMESPACE, address=addresses.address, port=addresses.port)
         return [content_hash.marked(manifest) for manifest in (hosting, *service)]
 
-    def _canary(self, addresses: RegistryAddresses) -> Status:
+    def _place_canary(self) -> tuple[str, Status | None]:
+        """Push the canary; return its name, or else why it cannot be pulled."""
         try:
             with Client(self.registry.push_url) as client:
-                image = canary_image.place(client)
+                return canary_image.place(client), None
         except RegistryError as error:
             if self.registry.external and error.status in (401, 403):
-                return Status(State.READY, "wired; no canary: this registry requires an account")
-            return Status(State.DRIFTED, f"push: {error}")
-        command = canary_command(addresses.names[0], image)
-        nodes, slowest = self.nodes.running(), 0
-        with ThreadPoolExecutor(WIDTH) as pool:
-            outputs = tuple(pool.map(lambda node: self.engine.execute(node, command)[1], nodes))
-        for node, output in zip(nodes, outputs, strict=True):
-            word, _, result = output.strip().partition(" ")
+                return "", Status(State.READY, "wired; no canary: this registry requires an account")
+            return "", Status(State.DRIFTED, f"push: {error}")
+
+    def _pulled(self, outputs: Mapping[str, str], addresses: RegistryAddresses) -> Status:
+        slowest = 0
+        for node, output in outputs.items():
+            last = "".join(output.strip().splitlines()[-1:])
+            word, _, result = last.partition(" ")
             if word != "pulled":
                 registry = addresses.runtime.partition(":")[0]
                 fix = f"see why: docker logs {registry}; docker exec {node} journalctl -u containerd"
-                return Status(State.DRIFTED, f"pull: {output.strip()}, on {node}; fix: {fix}")
+                return Status(State.DRIFTED, f"pull: {last}, on {node}; fix: {fix}")
             slowest = max(slowest, int(result))
         return Status(State.READY, f"wired, canary {slowest} ms")
 
