@@ -43,7 +43,7 @@ def steps(
     place = home()
     engine = Engine.connect()
     spec = chosen_spec.as_made(spec)
-    with engine.keeping():
+    with engine.kept.keeping():
         if spec.cluster.supports.containers:
             labelled.require(engine, place.sandbox(spec.name))
         own = own_images(spec, place, engine)
@@ -115,5 +115,5 @@ def explaining(spec: Spec) -> Iterator[None]:
 @contextmanager
 def keeping(engine: Engine, names: Names) -> Iterator[None]:
     """Keep what the engine and the API server answer in the block, which changes nothing."""
-    with engine.keeping(), api_transport.keeping(names.kubeconfig):
+    with engine.kept.keeping(), api_transport.keeping(names.kubeconfig):
         yield

@@ -139,7 +139,7 @@ def require(spec: Spec, home: Home, own: OwnImages) -> None:
             details="kind and minikube need the docker command",
             fix="install it: the package docker-cli or docker.io on Debian and Ubuntu",
         )
-    place = endpoint.of_this_user()
+    place = endpoint.find()
     if not place.is_here:
         raise MissingTool(
             f"the engine runs on another machine, {place.host}",

@@ -29,7 +29,7 @@ def engine(context: DoctorContext) -> Finding:
     name = "Podman" if facts.podman else "Docker Engine"
     root = "rootless" if facts.rootless else "rootful"
     evidence = f"{name} {facts.version}, API {facts.api}, {root}, cgroup v{facts.cgroup_version}, {facts.system}"
-    place = endpoint.find(context.environment, Path.home())
+    place = endpoint.find(context.environment)
     if not (facts.local or place.is_here):
         elsewhere = f"it runs on {place.host}, and ports that it publishes on 127.0.0.1 are there, not here"
         return error(f"{evidence}; {elsewhere}", "unset DOCKER_HOST, or docker context use default")

@@ -4,7 +4,7 @@ import errno
 import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import docker
@@ -85,20 +85,8 @@ class Door:
     def __init__(self, place: Endpoint | None) -> None:
         self._place = place
         self._version = OLDEST_API
-        self._podman = False
-        self._kept = KeptAnswers[Any]()
-
-    def keeping(self) -> AbstractContextManager[None]:
-        """Keep what the engine answers in the block, which changes nothing."""
-        return self._kept.keeping()
-
-    def forget(self) -> None:
-        """Forget what was kept: another command may have changed something."""
-        self._kept.forget()
-
-    @property
-    def is_podman(self) -> bool:
-        return self._podman
+        self.is_podman = False
+        self.kept = KeptAnswers[Any]()
 
     @contextmanager
     def api(self, doing: str) -> Iterator[Any]:
@@ -108,8 +96,7 @@ class Door:
 
     @functools.cached_property
     def _info(self) -> Mapping[str, Any]:
-        """Return what `docker info` shows, asked once per connection: the engine runs other programs for it."""
-        info = self._api.info()
+        info = self._api.info()  # once per connection: the engine runs other programs for it
         if not isinstance(info, dict) or "ServerVersion" not in info:
             raise DockerException("the answer to `docker info` is not a Docker Engine's")
         return info
@@ -124,7 +111,7 @@ class Door:
 
     @functools.cached_property
     def _slow(self) -> Any:
-        """The same for calls that may take long: an engine sends nothing while it loads, saves or pulls."""
+        # An engine sends nothing while it loads, saves or pulls.
         return self._connected(LONG_TIMEOUT).api
 
     def _connected(self, timeout: int) -> docker.DockerClient:
@@ -143,16 +130,14 @@ class Door:
         return client
 
     def _ask(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Return the answer to a question, a method of the client library; it is kept in a block of `keeping`."""
         question = f"{method} {arguments} {options}"
-        return self._kept.answer(question, lambda: getattr(self._api, method)(*arguments, **options))
+        return self.kept.answer(question, lambda: getattr(self._api, method)(*arguments, **options))
 
-    def _inspect(self, doing: str, method: str, name: str) -> Any:
-        """Return the answer about the object `name`, None if it does not exist. Raises EngineError about `doing`."""
-
+    def _inspect(self, doing: str, method: str, name: str) -> dict[str, Any] | None:
         def inspect() -> Any:
             with suppress(NotFound):
                 return getattr(self._api, method)(name)
 
         with translated(doing):
-            return self._kept.answer((method, name), inspect)
+            answer: dict[str, Any] | None = self.kept.answer((method, name), inspect)
+            return answer

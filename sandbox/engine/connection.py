@@ -81,7 +81,7 @@ class Engine(Images, Containers, Networks):
 
         A process has one connection to each. Raises MissingTool when there is none or it is too old.
         """
-        place = endpoint.of_this_user()
+        place = endpoint.find()
         if place in _connections:
             return _connections[place]
         engine = cls(place)
@@ -105,13 +105,13 @@ class Engine(Images, Containers, Networks):
                 fix="upgrade to Docker Engine 20.10 or newer",
             )
         engine._version = api._version = version
-        engine._podman = "Libpod-Api-Version" in ping.headers
+        engine.is_podman = "Libpod-Api-Version" in ping.headers
         return _connections.setdefault(place, engine)
 
     def facts(self) -> Facts:
         local = self._place is not None and (self._place.socket is not None or self._place.url.startswith("npipe://"))
         with translated("asking about the engine"):
-            return read_facts(self._info, api=self._version, local=local, podman=self._podman)
+            return read_facts(self._info, api=self._version, local=local, podman=self.is_podman)
 
     @property
     def address(self) -> str:
@@ -121,7 +121,7 @@ class Engine(Images, Containers, Networks):
         """Return an id that no other engine has, the same as long as it keeps its data."""
         with translated("asking about the engine"):
             # Podman returns another id each time.
-            return str(self._info.get("Name" if self._podman else "ID") or "")
+            return str(self._info.get("Name" if self.is_podman else "ID") or "")
 
     def is_heard(self, bind: Bind, *, waits: bool = False) -> bool:
         """Tell whether this machine can connect to a port that a running container publishes or listens on.

@@ -6,6 +6,7 @@ import tarfile
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -118,14 +119,8 @@ def run_script(
         "HostConfig": {"Privileged": True, "NetworkMode": "none", "Binds": binds},
     }
     with engine.api("copying volumes") as api:
-
-        def create() -> str:
-            return str(api.create_container_from_config(body, name)["Id"])
-
-        def remove(container: str) -> None:
-            api.remove_container(container, force=True, v=True)
-
-        made = uninterrupted(create, remove)
+        remove = partial(api.remove_container, force=True, v=True)
+        made = uninterrupted(lambda: str(api.create_container_from_config(body, name)["Id"]), remove)
         try:
             if copied:
                 for file in copied.given:
@@ -149,7 +144,6 @@ def run_script(
 
 
 def _receive(api: Any, container: str, exchange: Exchange) -> None:
-    """Write the files that a script left in the container into the folder, readable for this user only."""
     url = api._url("/containers/{0}/archive", container)
     # Not get_archive, since tarfile reads no pieces; the engine compresses for clients that accept that.
     response = api._get(url, params={"path": exchange.place}, headers={"Accept-Encoding": "identity"}, stream=True)

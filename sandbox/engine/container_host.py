@@ -28,7 +28,8 @@ def host_address(engine: Engine, network: str, node: str) -> str:
         _, output = engine.execute(node, ["getent", "ahostsv4", *MACHINE])
         if output[:1].isdigit():
             return output.split()[0]
-    return gateway(joined(engine, network))
+    own = joined(engine, network)
+    return own.gateway or str(next(IPv4Network(own.subnet).hosts()))  # the first one (libnetwork's default IPAM)
 
 
 def joined(engine: Engine, name: str) -> Network:
@@ -70,11 +71,6 @@ def spare_address(engine: Engine, name: str, first: int = RESERVED) -> str:
     backwards = (subnet.broadcast_address - back for back in range(first, first + len(taken) + 1))
     address = next(address for address in backwards if str(address) not in taken)
     return "" if is_ours and address not in list(subnet.subnets(2))[-1] else str(address)
-
-
-def gateway(network: Network) -> str:
-    """Return the engine's own address on the network; by default the first one (libnetwork's default IPAM)."""
-    return network.gateway or str(next(IPv4Network(network.subnet).hosts()))
 
 
 def folder_owner(engine: Engine, path: Path) -> str | None:

@@ -38,7 +38,7 @@ exec tar -cPf - --files-from=/dev/null -- "$@" 2>/dev/null
 class Containers(ContainerFiles):
     def container(self, name: str) -> Container | None:
         description = self._inspect(f"looking at container {name}", "inspect_container", name)
-        return description and _container(description)
+        return _container(description) if description else None
 
     def since(self, name: str) -> datetime:
         """Return when a container was started the last time, by the engine's clock."""
@@ -311,16 +311,13 @@ class Containers(ContainerFiles):
 
 
 def _mac(address: str) -> str:
-    """Return the hardware address that Docker derives from an IPv4 address (moby, libnetwork/netutils).
-
-    Podman chooses another each time: who knew the container's address before would not reach it for ten seconds.
-    """
+    # As Docker derives it (moby, libnetwork/netutils). Podman chooses another hardware address each time: who knew the
+    # container's IP address before would not reach it for ten seconds.
     return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *IPv4Address(address).packed))
 
 
 def _name(listed: Mapping[str, Any]) -> str:
-    """Return the name of a container in a list, empty for one that is being removed."""
-    return str(listed["Names"][0]).lstrip("/") if listed["Names"] else ""
+    return str(listed["Names"][0]).lstrip("/") if listed["Names"] else ""  # while it is being removed
 
 
 def _container(description: Mapping[str, Any]) -> Container:
@@ -361,7 +358,6 @@ def _tcp(ports: Mapping[str, set[Bind]]) -> dict[int, frozenset[Bind]]:
 
 
 def _made_on(description: Mapping[str, Any]) -> str:
-    """Return the network that a container was made on; Podman calls each of them `bridge`."""
-    mode = description["HostConfig"].get("NetworkMode") or ""
+    mode = description["HostConfig"].get("NetworkMode") or ""  # Podman calls each network `bridge`
     networks = description["NetworkSettings"]["Networks"] or {}
     return next(iter(networks), mode) if mode == "bridge" and mode not in networks else mode

@@ -59,19 +59,15 @@ class Endpoint:
         )
 
 
-def of_this_user() -> Endpoint:
-    return find(os.environ, Path.home())
-
-
-def find(environment: Mapping[str, str], home: Path) -> Endpoint:
-    """Return the engine that `environment` and the files below `home` name.
+def find(environment: Mapping[str, str] = os.environ) -> Endpoint:
+    """Return the engine that `environment` and the user's files name.
 
     Raises MissingTool for an unknown name or an invalid address.
     """
     if url := environment.get("DOCKER_HOST"):
         place = Endpoint(url, "DOCKER_HOST")
     else:
-        folder = Path(environment.get("DOCKER_CONFIG") or home / ".docker")
+        folder = Path(environment.get("DOCKER_CONFIG") or Path.home() / ".docker")
         name, origin = environment.get("DOCKER_CONTEXT", ""), "DOCKER_CONTEXT"
         if not name:
             origin = str(folder / "config.json")
@@ -98,7 +94,7 @@ def unusable(place: Endpoint, error: Exception) -> MissingTool:
 
 
 def _address(folder: Path, name: str, origin: str) -> str:
-    """Return the address in a context's metadata (docker-cli, cli/context/store: named by the name's SHA-256)."""
+    # docker-cli, cli/context/store
     path = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
     try:
         return str(files.read_json(path)["Endpoints"]["docker"]["Host"])

@@ -63,8 +63,7 @@ class Images(Door):
         return str(images[0]["Id"]) if images else None
 
     def inspect_image(self, name: str) -> Mapping[str, Any] | None:
-        description: Mapping[str, Any] | None = self._inspect(f"looking at image {name}", "inspect_image", name)
-        return description
+        return self._inspect(f"looking at image {name}", "inspect_image", name)
 
     def load(self, archive: Path) -> None:
         with translated(f"loading {archive.name}"), archive.open("rb") as data:

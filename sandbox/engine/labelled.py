@@ -127,7 +127,6 @@ def stop(engine: Engine, name: str, home: Home) -> bool:
 
 
 def _exists(engine: Engine, name: str, home: Home) -> bool:
-    """Tell whether this owner has a container of this name. Raises NameTaken for another's."""
     container = engine.container(name)
     if container and not is_ours(container, home):
         kind = "that is not of a sandbox" if LABEL not in container.labels else "of another owner"
@@ -161,8 +160,7 @@ def edge(engine: Engine, home: Home) -> str:
 
 
 def _recorded(engine: Engine, names: Names, network: Network | None) -> Mapping[str, str]:
-    """Return the owner of a node, as labels, from the record in it: kind gives nodes no such labels."""
-    owner = None
+    owner = None  # kind gives nodes no labels of owners
     with suppress(ValueError, AttributeError):
         owner = json.loads(engine.read_file(names.node, COMPLETE) or b"{}").get("owner")
     if not owner and network and LABEL in network.labels:

@@ -29,13 +29,13 @@ class Networks(Door):
         return self._networks(name)[1:]
 
     def _networks(self, name: str) -> tuple[Network, ...]:
-        """Return every network of this name, those in use first, then the oldest."""
         networks: list[dict[str, Any]] = []
         with translated(f"looking at network {name}"):
             for listed in self._ask("networks", [name]):
                 if listed["Name"] == name:
                     with suppress(NotFound):  # it went between the two questions
                         networks.append(self._ask("inspect_network", listed["Id"]))
+            # Those in use first, then the oldest.
             networks.sort(key=lambda network: (not network.get("Containers"), network["Created"]))
             return tuple(map(self._network, networks))
 

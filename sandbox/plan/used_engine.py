@@ -44,7 +44,7 @@ class UsedEngine:
 
 
 def _now() -> str:
-    return _shown(endpoint.of_this_user().url)
+    return _shown(endpoint.find().url)
 
 
 def _shown(address: str) -> str:

@@ -33,7 +33,7 @@ SSHD = Path("/usr/sbin/sshd")
 
 def socket_of_the_engine() -> str:
     machine.engine()
-    found = endpoint.of_this_user().socket
+    found = endpoint.find().socket
     if found is None:
         machine.leave_out("the engine of this test is named by a socket")
     return found

@@ -149,7 +149,7 @@ class Edge:
         if not self.folder.exists():
             return Status(State.ABSENT)
         with routes.alone(self.folder):  # a change that another command has begun is no drift
-            self.engine.forget()
+            self.engine.kept.forget()
             status, box = compare(), self._box
             container = box.find()
             if container is None:

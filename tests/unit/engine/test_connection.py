@@ -228,6 +228,7 @@ def test_unreadable_docker_account_is_reported(absent: Engine, isolated_home: Pa
 def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make a home folder of a user whose machine has no default socket."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(endpoint, "DEFAULT", tmp_path / "default.sock")
     return tmp_path
 
@@ -247,11 +248,11 @@ def current(home: Path, content: str) -> None:
 @pytest.mark.parametrize("url", ["ssh://host:99999", "ssh://[bad", "tcp://127.0.0.1:abc", "http://[::1"])
 def test_malformed_engine_address_is_reported(user: Path, url: str) -> None:
     with pytest.raises(MissingTool) as caught:
-        endpoint.find({"DOCKER_HOST": url}, user)
+        endpoint.find({"DOCKER_HOST": url})
     assert caught.value.details.startswith(url) and "unset DOCKER_HOST" in caught.value.fix
     context(user, "work", url)
     with pytest.raises(MissingTool) as caught:
-        endpoint.find({"DOCKER_CONTEXT": "work"}, user)
+        endpoint.find({"DOCKER_CONTEXT": "work"})
     assert "the docker context work" in caught.value.brief
 
 
@@ -259,9 +260,9 @@ def test_docker_context_variable_precedes_the_current_context(user: Path) -> Non
     context(user, "colima", "unix:///home/u/.colima/default/docker.sock")
     context(user, "work", "ssh://me@build")
     current(user, '{"currentContext": "work"}')
-    assert endpoint.find({"DOCKER_CONTEXT": "colima"}, user).url == "unix:///home/u/.colima/default/docker.sock"
-    assert endpoint.find({}, user) == Endpoint("ssh://me@build", "the docker context work")
-    assert endpoint.find({"DOCKER_CONTEXT": "default"}, user).origin == "the default socket"
+    assert endpoint.find({"DOCKER_CONTEXT": "colima"}).url == "unix:///home/u/.colima/default/docker.sock"
+    assert endpoint.find({}) == Endpoint("ssh://me@build", "the docker context work")
+    assert endpoint.find({"DOCKER_CONTEXT": "default"}).origin == "the default socket"
 
 
 @pytest.mark.fault(1)
@@ -270,7 +271,7 @@ def test_missing_docker_context_is_an_error(user: Path, by: str) -> None:
     """A misspelt context in DOCKER_CONTEXT or config.json → the error says where, and how to list them."""
     current(user, json.dumps({by: "colmia"}))
     with pytest.raises(MissingTool, match="no docker context 'colmia'") as caught:
-        endpoint.find({by: "colmia"}, user)
+        endpoint.find({by: "colmia"})
     assert (caught.value.id, "docker context ls" in caught.value.fix) == ("engine-context", True)
 
 
@@ -280,16 +281,16 @@ def test_unreadable_docker_context_is_an_error(user: Path, content: str) -> None
     (path,) = user.glob(".docker/contexts/meta/*/meta.json")
     path.write_text(content, encoding="utf-8")
     with pytest.raises(MissingTool, match="cannot be read"):
-        endpoint.find({"DOCKER_CONTEXT": "odd"}, user)
+        endpoint.find({"DOCKER_CONTEXT": "odd"})
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"currentContext": null}'])
 def test_docker_config_without_a_context_means_the_default_socket(user: Path, content: str) -> None:
     current(user, content)
-    assert endpoint.find({}, user) == Endpoint(f"unix://{endpoint.DEFAULT}", "the default socket")
+    assert endpoint.find({}) == Endpoint(f"unix://{endpoint.DEFAULT}", "the default socket")
     (user / ".docker" / "config.json").unlink()
     os.mkfifo(user / ".docker" / "config.json")
-    assert endpoint.find({}, user).origin == "the default socket"
+    assert endpoint.find({}).origin == "the default socket"
 
 
 @pytest.mark.fault(1)

@@ -206,7 +206,7 @@ def test_container_that_is_made_meanwhile_is_removed(way: str, monkeypatch: pyte
     Slow.made, Slow.removed = [], []
     with answering(Slow) as server:
         monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
-        engine = Engine(endpoint.of_this_user())
+        engine = Engine(endpoint.find())
         with pytest.raises(KeyboardInterrupt):
             if way == "make":
                 engine.make("box", {}, {})
