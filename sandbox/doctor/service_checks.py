@@ -11,7 +11,7 @@ from sandbox.engine import Bind
 from sandbox.engine.container_host import connects
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster, ClusterError, Manifest
-from sandbox.kube.services import endpoint_slices, is_serving, offered
+from sandbox.kube.workload_status import endpoint_slices, is_serving, offered
 from sandbox.plan import providers, saved_spec
 from sandbox.system import host_network
 

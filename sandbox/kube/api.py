@@ -132,10 +132,6 @@ class Cluster:
             deletion.await_end(self, [leaving])
             self._patch(manifest)
 
-    def annotate_pods(self, live: Manifest, annotations: Mapping[str, str], *, manager: str = MANAGER) -> None:
-        """Set annotations in a workload's pod template, which replaces the pods, as `kubectl rollout restart` does."""
-        self.change(live, {"spec": {"template": {"metadata": {"annotations": dict(annotations)}}}}, manager=manager)
-
     def change(self, live: Manifest, change: Mapping[str, Any], *, manager: str = MANAGER) -> None:
         """Change fields of an existing object, lists as a whole, whatever applied it.
 

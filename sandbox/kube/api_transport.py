@@ -147,12 +147,7 @@ class Transport:
 def of(kubeconfig: Path) -> Transport:
     """Return the connection by a kubeconfig, the same until that changes. Raises OSError."""
     with _loading:
-        return _of(kubeconfig, kubeconfig.stat().st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=8)
-def _of(kubeconfig: Path, changed: int) -> Transport:
-    return connect(kubeconfig)
+        return connect(kubeconfig, kubeconfig.stat().st_mtime_ns)
 
 
 @contextmanager
@@ -167,7 +162,8 @@ def keeping(kubeconfig: Path) -> Iterator[None]:
         yield
 
 
-def connect(kubeconfig: Path) -> Transport:
+@functools.lru_cache(maxsize=8)
+def connect(kubeconfig: Path, changed: int) -> Transport:
     from kubernetes import client, config  # slow, and many commands do without
 
     # By default five minutes, within which the client logs in again for every request.

@@ -49,7 +49,7 @@ def delete_whole(cluster: Cluster, going: Sequence[Manifest], *, wait: bool = Tr
         await_end(cluster, going)
 
 
-def await_end(cluster: Cluster, going: Sequence[Manifest], *, timeout: float = TIMEOUT) -> None:
+def await_end(cluster: Cluster, going: Sequence[Manifest]) -> None:
     """Return when all of these objects are gone, or replaced by others. Raises BeingDeleted with what holds them."""
 
     def left() -> list[Manifest]:
@@ -57,14 +57,14 @@ def await_end(cluster: Cluster, going: Sequence[Manifest], *, timeout: float = T
         return [live for before, live in pairs if live and live["metadata"].get("uid") == before["metadata"].get("uid")]
 
     try:
-        wait_until(lambda: ", ".join(map(title, left())) or None, what="objects to be deleted", timeout=timeout)
+        wait_until(lambda: ", ".join(map(title, left())) or None, what="objects to be deleted", timeout=TIMEOUT)
     except WaitTimeout as error:
         remaining = left()
         if not remaining:
             return
         evidence = (f"{title(live)}: {line}" for live in remaining for line in _holders(live))
         raise BeingDeleted(
-            f"{', '.join(map(title, remaining))} is being deleted and still there after {timeout:.0f} s",
+            f"{', '.join(map(title, remaining))} is being deleted and still there after {TIMEOUT:.0f} s",
             details="\n".join(evidence),
             fix=_fix(remaining),
         ) from error

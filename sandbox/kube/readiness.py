@@ -85,8 +85,7 @@ def wait_ready(
     waiting = _Waiting(cluster, manifests, say)
 
     def state() -> str | None:
-        problem = waiting.state()
-        if problem:
+        if problem := waiting.state():
             check()
         return problem
 
@@ -157,12 +156,12 @@ def troubles(cluster: Cluster, manifests: Iterable[Manifest]) -> Iterator[str]:
             yield f"{title(manifest)}: {trouble}"
 
 
-def refresh_pods(cluster: Cluster, namespace: str, mark: str, *, selector: str = "") -> None:
+def refresh_pods(cluster: Cluster, namespace: str, mark: str) -> None:
     """Have the kubelet update ConfigMaps and Secrets in pods of a namespace at once; `mark` identifies their content.
 
     By itself it does so when it next syncs the pod; a changed annotation makes it sync.
     """
-    for pod in cluster.list("v1", "Pod", namespace, selector=selector):
+    for pod in cluster.list("v1", "Pod", namespace):
         if not is_leaving(pod):
             with suppress(ClusterError):  # deleted meanwhile
                 cluster.change(pod, {"metadata": {"annotations": {SEEN: mark}}})

@@ -1,6 +1,6 @@
-"""What the status of nodes and workloads says: whether they are ready, what they lack, and which pods are present."""
+"""What nodes, workloads and Services report: whether they are ready, what they lack, and what is behind them."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -132,3 +132,17 @@ def pods_of(cluster: Cluster, live: Manifest, namespace: str) -> list[Manifest]:
 def _revision(pod: Manifest) -> str:
     labels = pod["metadata"].get("labels") or {}
     return str(labels.get("pod-template-hash") or labels.get("controller-revision-hash") or "")
+
+
+def offered(service: Manifest, protocol: str) -> Sequence[Manifest]:
+    ports = (service.get("spec") or {}).get("ports") or ()
+    return [port for port in ports if port.get("protocol", "TCP") == protocol.upper()]
+
+
+def endpoint_slices(cluster: Cluster, namespace: str, service: str) -> Sequence[dict[str, Any]]:
+    selector = f"kubernetes.io/service-name={service}"
+    return cluster.list("discovery.k8s.io/v1", "EndpointSlice", namespace, selector=selector)
+
+
+def is_serving(endpoint: Mapping[str, Any]) -> bool:
+    return (endpoint.get("conditions") or {}).get("ready") is not False

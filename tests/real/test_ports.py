@@ -171,7 +171,8 @@ def test_every_new_connection_is_served_during_a_roll_out(ports: Ports) -> None:
     try:
         live = ports.cluster.get("apps/v1", "Deployment", "db", "shop")
         assert live is not None
-        ports.cluster.annotate_pods({**live, "apiVersion": "apps/v1", "kind": "Deployment"}, {"test": "again"})
+        again = {"spec": {"template": {"metadata": {"annotations": {"test": "again"}}}}}
+        ports.cluster.change({**live, "apiVersion": "apps/v1", "kind": "Deployment"}, again)
         wait_until(lambda: "the old pods" if before & ready(ports) else None, what="the roll-out", timeout=120)
         wait_until(lambda: "the new pods" if len(ready(ports)) < 2 else None, what="the roll-out", timeout=120)
         wait_until(lambda: None if served[0] > 50 else f"{served[0]}", what="51 connections", timeout=60)

@@ -100,7 +100,8 @@ def find(cluster: Cluster, text: str, namespace: str | None) -> Workload:
 def restart(cluster: Cluster, workload: Workload, say: Callable[[str], None]) -> None:
     """Replace its pods as `kubectl rollout restart` does, and wait until they are ready. Raises ClusterError."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    cluster.annotate_pods(workload.manifest, {"kubectl.kubernetes.io/restartedAt": now}, manager="sandbox-restart")
+    template = {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": now}}}
+    cluster.change(workload.manifest, {"spec": {"template": template}}, manager="sandbox-restart")
     live = cluster.live(workload.manifest)
     wait_ready(cluster, [live or workload.manifest], timeout=TIMEOUT, say=say)
 

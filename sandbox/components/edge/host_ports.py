@@ -16,7 +16,7 @@ from sandbox.components import content_hash
 from sandbox.components.edge.route import Port
 from sandbox.components.edge.shared_edge import Edge
 from sandbox.kube.api import Cluster, Manifest
-from sandbox.kube.services import endpoint_slices, is_serving, offered
+from sandbox.kube.workload_status import endpoint_slices, is_serving, offered
 from sandbox.names import HOST_PORT
 from sandbox.quantities import count
 from sandbox.step import State, Status

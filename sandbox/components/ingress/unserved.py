@@ -13,7 +13,7 @@ from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster, title
 from sandbox.kube.manifests import INGRESS_CLASS, ingress_hosts, label_selector
-from sandbox.kube.services import endpoint_slices, is_serving
+from sandbox.kube.workload_status import endpoint_slices, is_serving
 from sandbox.names import is_below
 from sandbox.system import files
 

@@ -91,7 +91,7 @@ def test_long_sleep_costs_no_pod_its_place(engine: Engine, up: Application) -> N
 @pytest.mark.timeout(400)
 def test_a_sandbox_that_is_not_used_is_paused_by_itself(engine: Engine, up: Application) -> None:
     """`pause_after: 1m` → paused a minute after its last client, woken by the next; without it, never again."""
-    api_transport._of.cache_clear()  # what this process has open to the API server counts too
+    api_transport.connect.cache_clear()  # what this process has open to the API server counts too
     spec = up.folder / "sandbox.yaml"
     before = spec.read_text(encoding="utf-8")
     spec.write_text(before + "pause_after: 1m\n", encoding="utf-8")

@@ -143,7 +143,7 @@ def test_server_must_be_signed_by_the_kubeconfigs_authority(tmp_path: Path, as_f
                 cluster["certificate-authority"] = str(keystore.root.cert)
             else:
                 cluster["certificate-authority-data"] = coded(keystore.root.cert.read_bytes())
-            way = api_transport.connect(kubeconfig_of(tmp_path / "config", cluster, {"token": "t"}))
+            way = api_transport.of(kubeconfig_of(tmp_path / "config", cluster, {"token": "t"}))
             refusal = pytest.raises(api_transport.Unanswered, match="certificate verify failed")
             with nullcontext() if trusted else refusal:
                 assert way.request("GET", "/readyz", {}, None)[0] == 200
@@ -167,7 +167,7 @@ def test_kubeconfig_key_is_used_and_left_in_no_file(tmp_path: Path, monkeypatch:
             "certificate-authority-data": coded(pki.root.cert_pem),
         }
         user = {"client-certificate-data": coded(pair.cert_pem), "client-key-data": coded(pair.key_pem)}
-        found = api_transport.connect(kubeconfig_of(tmp_path / "config", cluster, user))
+        found = api_transport.of(kubeconfig_of(tmp_path / "config", cluster, user))
         assert list(place.iterdir()) == []
         assert found.request("GET", "/readyz", {}, None)[0] == 200
 
@@ -259,23 +259,27 @@ def test_a_refusal_by_an_ending_namespace_is_waited_out(server: ApiServer, clust
     assert server.objects[f"{NS}/configmaps/a"] == CONFIG_MAP
 
 
-def test_object_that_stays_after_deletion_is_named_with_its_finalizers(server: ApiServer, cluster: Cluster) -> None:
+def test_object_that_stays_after_deletion_is_named_with_its_finalizers(
+    server: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deletion, "TIMEOUT", 0.0)
     server.objects[APP] = leaving("example.com/clean-up")
     with pytest.raises(BeingDeleted) as caught:
-        deletion.await_end(cluster, [server.objects[APP]], timeout=0)
+        deletion.await_end(cluster, [server.objects[APP]])
     assert caught.value.brief == "Deployment shop/app is being deleted and still there after 0 s"
     assert "Deployment shop/app: finalizer example.com/clean-up" in caught.value.details
     assert "kubectl edit deployment app --namespace=shop" in caught.value.fix
 
 
 def test_finalizer_of_kubernetes_is_not_to_be_removed_and_namespace_names_its_objects(
-    server: ApiServer, cluster: Cluster
+    server: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(deletion, "TIMEOUT", 0.0)
     server.objects[APP] = leaving("kubernetes.io/pvc-protection")
     condition = {"type": "NamespaceContentRemaining", "status": "True", "message": "there are 1 persistentvolumeclaims"}
     server.objects[NS] = {**NAMESPACE, "status": {"conditions": [condition]}}
     with pytest.raises(BeingDeleted, match="Namespace ns") as caught:
-        deletion.await_end(cluster, [server.objects[APP], server.objects[NS]], timeout=0)
+        deletion.await_end(cluster, [server.objects[APP], server.objects[NS]])
     assert "finalizer kubernetes.io/pvc-protection" in caught.value.details
     assert "there are 1 persistentvolumeclaims" in caught.value.details
     assert "finalizer" not in caught.value.fix
@@ -293,7 +297,7 @@ def test_annotating_a_missing_object_creates_nothing(server: ApiServer, cluster:
         cluster.change(CONFIG_MAP, {"metadata": {"annotations": {"a": "b"}}})
     assert (caught.value.status, server.objects) == (404, {})
     server.objects[APP] = {**WANTED, "spec": {"replicas": 2}}
-    cluster.annotate_pods(WANTED, {"a": "b"}, manager="other")
+    cluster.change(WANTED, {"spec": {"template": {"metadata": {"annotations": {"a": "b"}}}}}, manager="other")
     changed = {"replicas": 2, "template": {"metadata": {"annotations": {"a": "b"}}}}
     assert server.objects[APP]["spec"] == changed
     assert server.asked[-1][3] == {"fieldManager": ["other"]}

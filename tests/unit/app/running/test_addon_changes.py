@@ -49,7 +49,7 @@ def enable(
     monkeypatch.setattr(addon_changes, "require_up", lambda _: None)
     monkeypatch.setattr(lifecycle, "up", fail)
     lines: list[str] = []
-    report = Mock(failed=lambda step, brief: lines.append(f"{step}: {brief}"))
+    report = Mock(event=lambda _, step, brief: lines.append(f"{step}: {brief}"))
     spec = Spec.model_validate({"name": "demo", "cluster": {"provider": "minikube" if minikube else "kind"}})
     session = SimpleNamespace(report=report, say=lines.append)
     sandbox: Any = SimpleNamespace(spec=spec, session=session, names=None, alone=lambda _: nullcontext())
