@@ -21,7 +21,6 @@ from cryptography import x509
 from sandbox.app import context
 from sandbox.bundle.builder import debian
 from sandbox.components.certificates.authority import make_root
-from sandbox.components.cluster import dns
 from sandbox.engine import Engine, labelled
 from sandbox.kube.api import Cluster
 from sandbox.names import LABEL, Names
@@ -301,7 +300,7 @@ def test_a_pod_resolves_and_reaches_an_outside_name(demo: Demo) -> None:
 def test_the_pods_use_the_nameservers_of_the_spec(demo: Demo, engine: Engine) -> None:
     known = demo.cluster.get("v1", "ConfigMap", "coredns", "kube-system") or {}
     wanted = resolvers.upstream().servers
-    assert dns.nameservers(known["data"]["Corefile"])[-len(wanted) :] == wanted
+    assert f"    forward . {' '.join(wanted)} {{\n" in known["data"]["Corefile"]
     if demo.provider == "kind":
         found = engine.execute(demo.node, ["cat", "/etc/kubernetes/pod-resolv.conf"])[1]
         assert found == resolvers.resolv_conf(wanted[:3], ())

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -55,39 +55,6 @@ _COREFILE = """.:53 {{
 """
 
 
-def corefile(
-    *,
-    domain: str,
-    service: str | None,
-    nameservers: Sequence[str],
-    zones: Mapping[str, Sequence[str]] | None = None,
-    hosts: Mapping[str, str] | None = None,
-    services: Mapping[str, str] | None = None,
-) -> str:
-    """Return the configuration in which `domain` and every name below it has the address of `service`, if one is given.
-
-    The name of the Service is looked up at each query, so it may be created later, and recreated. Programs that resolve
-    every name under `localhost` to this machine themselves (curl, browsers) do not ask CoreDNS. Names below svc.DOMAIN
-    are those of Services (`service_name`), and the hosts of `services` lead to one each. `hosts` are names with their
-    addresses, `zones` domains with nameservers of their own; all others are asked of `nameservers`. They are written
-    here and not in a resolv.conf, of which a pod keeps the first version.
-    """
-    name = _pattern(domain)
-    rules = [_rewrite(rf"(.+)\.{SERVICES}\.{name}", f"{{1}}.{CLUSTER}")]
-    rules += [_rewrite(_pattern(host), f"{_dotted(to)}.{CLUSTER}") for host, to in sorted((services or {}).items())]
-    rules += [_rewrite(rf"(.*\.)?{name}", service)] if service else []
-    lines = "".join(f"       {address} {host}\n" for host, address in sorted((hosts or {}).items()))
-    forwards = [*sorted((zones or {}).items()), (".", nameservers)]
-    return _COREFILE.format(
-        rule="".join(rules),
-        hosts=f"    hosts {{\n{lines}       ttl 30\n       fallthrough\n    }}\n" if lines else "",
-        forwards="".join(
-            f"    forward {zone} {' '.join(servers)} {{\n       max_concurrent 1000\n    }}\n"
-            for zone, servers in forwards
-        ),
-    )
-
-
 def service_name(service: str, domain: str) -> str:
     return f"{_dotted(service)}.{SERVICES}.{domain}"
 
@@ -103,12 +70,6 @@ def _pattern(name: str) -> str:
 
 def _rewrite(pattern: str, name: str) -> str:
     return f"    rewrite stop name regex ^{pattern}\\.$ {name}. answer auto\n"
-
-
-def nameservers(text: str) -> tuple[str, ...]:
-    """Return all nameservers that a configuration of `corefile` forwards to, each once."""
-    forwarded = re.findall(r"^    forward \S+ ([^{]+) \{$", text, re.MULTILINE)
-    return tuple(dict.fromkeys(server for servers in forwarded for server in servers.split()))
 
 
 def config_map(text: str) -> dict[str, Any]:
@@ -137,9 +98,10 @@ def _hash(corefile: str) -> str:
 class Dns:
     """What pods on `network` resolve.
 
-    They reach the hosts of `domain` at the Service `ingress`, a name inside the cluster, if there is one, those of
-    `hosts` at their addresses, those of `services` at a Service (NAMESPACE/NAME) each, and this machine by the names
-    `machine`. All others are asked of `upstream`.
+    `domain` and every name below it have the address of the Service `ingress`, a name inside the cluster, if there is
+    one; names below svc.DOMAIN are those of Services (`service_name`). The names `hosts` have their addresses, the
+    names `services` those of a Service (NAMESPACE/NAME) each, and the names `machine` the address of this machine. All
+    others are asked of `upstream`.
     """
 
     engine: Engine
@@ -153,14 +115,27 @@ class Dns:
     machine: tuple[str, ...] = (HOST,)
 
     def corefile(self) -> str:
+        """Return the configuration of CoreDNS.
+
+        The name of the Service `ingress` is looked up at each query, so it may be created later, and recreated.
+        Programs that resolve every name under `localhost` to this machine themselves (curl, browsers) do not ask
+        CoreDNS. Nameservers are written here and not in a resolv.conf, of which a pod keeps the first version.
+        """
+        name = _pattern(self.domain)
+        rules = [_rewrite(rf"(.+)\.{SERVICES}\.{name}", f"{{1}}.{CLUSTER}")]
+        rules += [_rewrite(_pattern(host), f"{_dotted(to)}.{CLUSTER}") for host, to in sorted(self.services.items())]
+        rules += [_rewrite(rf"(.*\.)?{name}", self.ingress)] if self.ingress else []
         address = host_address(self.engine, self.network, self.names.node)
-        return corefile(
-            domain=self.domain,
-            service=self.ingress,
-            nameservers=self.upstream.servers,
-            zones=self.upstream.domains,
-            hosts={**dict.fromkeys(self.machine, address), **self.hosts},
-            services=self.services,
+        hosts = {**dict.fromkeys(self.machine, address), **self.hosts}
+        lines = "".join(f"       {address} {host}\n" for host, address in sorted(hosts.items()))
+        forwards = [*sorted(self.upstream.domains.items()), (".", self.upstream.servers)]
+        return _COREFILE.format(
+            rule="".join(rules),
+            hosts=f"    hosts {{\n{lines}       ttl 30\n       fallthrough\n    }}\n" if lines else "",
+            forwards="".join(
+                f"    forward {zone} {' '.join(servers)} {{\n       max_concurrent 1000\n    }}\n"
+                for zone, servers in forwards
+            ),
         )
 
 
@@ -183,9 +158,8 @@ class DnsStep(NothingToUndo):
         live = cluster.get("v1", "ConfigMap", NAME, NAMESPACE) or {}
         if live.get("data") != config_map(text)["data"]:
             return Status(State.DRIFTED, "another configuration")
-        if problem := _absence(cluster) or next(troubles(cluster, [deployment(text)]), None):
-            return Status(State.DRIFTED, problem)
-        if problem := _network_problem(cluster):
+        trouble = _absence(cluster) or next(troubles(cluster, [deployment(text)]), None)
+        if problem := trouble or _network_problem(cluster):
             return Status(State.DRIFTED, problem)
         spec = (cluster.get("apps/v1", "Deployment", NAME, NAMESPACE) or {})["spec"]
         if spec.get("replicas") == 0:
@@ -206,10 +180,7 @@ class DnsStep(NothingToUndo):
         return self._ready
 
     def _service_problem(self, cluster: Cluster) -> str | None:
-        """Return why the node does not reach CoreDNS by its Service, or None.
-
-        kube-proxy learns a second later than the Deployment that CoreDNS is ready, and refuses queries until then.
-        """
+        # kube-proxy learns a second later than the Deployment that CoreDNS is ready, and refuses queries until then.
         service = cluster.get("v1", "Service", SERVICE, NAMESPACE)
         if service is None:
             return None
@@ -225,12 +196,11 @@ class DnsStep(NothingToUndo):
 
 
 def _absence(cluster: Cluster) -> str | None:
-    """Return why the Deployment cannot be changed yet; kubeadm creates it last."""
+    # kubeadm creates it last.
     return None if cluster.get("apps/v1", "Deployment", NAME, NAMESPACE) else "not there yet"
 
 
 def _network_problem(cluster: Cluster) -> str | None:
-    """Return the first DaemonSet of the pod network that lacks ready pods, with the reason, or None."""
     for daemon_set in cluster.list("apps/v1", "DaemonSet", NAMESPACE):
         if daemon_set["metadata"]["name"] in POD_NETWORK and (problem := progress(daemon_set)):
             return f"{title(daemon_set)}: {problem}"

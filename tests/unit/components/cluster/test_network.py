@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.cluster import dns, pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
-from sandbox.components.cluster.dns import DnsStep
+from sandbox.components.cluster.dns import Dns, DnsStep
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.cluster.pod_proxy import PodProxyStep
 from sandbox.components.network.proxy_settings import Proxies
@@ -24,6 +23,7 @@ from sandbox.engine import ContainerSpec
 from sandbox.errors import UsageError
 from sandbox.names import HOST, INGRESS_SERVICE, Names
 from sandbox.step import State, Status
+from sandbox.system.resolvers import Upstream
 from tests.support import memory_nodes
 from tests.support.api_server import POLICIES, ApiServer
 from tests.support.controllers import Controllers
@@ -129,13 +129,14 @@ def test_certificates_of_the_administrator_are_taken_once(tmp_path: Path, names:
     assert CompanyCa("none", tmp_path).pem == b""
 
 
-SERVICE = "ingress.sandbox-system.svc.cluster.local"
 DEPLOYMENT = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
 COREFILE = "/api/v1/namespaces/kube-system/configmaps/coredns"
 
 
-def corefile(domain: str, **more: Mapping[str, Any]) -> str:
-    return dns.corefile(domain=domain, service=SERVICE, nameservers=["9.9.9.9", "1.1.1.1"], **more)
+@pytest.fixture
+def resolving(engine: FakeEngine, names: Names) -> Dns:
+    provider = memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK))
+    return replace(provider.dns, ingress=INGRESS_SERVICE)
 
 
 def rewritten(text: str, name: str) -> str | None:
@@ -150,17 +151,17 @@ def rewritten(text: str, name: str) -> str | None:
     [
         *((name, True) for name in ("a-b.demo.localhost.", "x.a-b.demo.localhost.", "x.y.a-b.demo.localhost.")),
         *((name, False) for name in ("demo.localhost.", "xa-b.demo.localhost.", "a-b.demoxlocalhost.")),
-        *((name, False) for name in ("a-b.demo.localhost.default.svc.cluster.local.", f"{SERVICE}.")),
+        *((name, False) for name in ("a-b.demo.localhost.default.svc.cluster.local.", f"{INGRESS_SERVICE}.")),
     ],
 )
-def test_domain_and_subdomains_only_resolve_to_the_ingress(name: str, is_ours: bool) -> None:
-    assert rewritten(corefile("a-b.demo.localhost"), name) == (SERVICE if is_ours else None)
+def test_domain_and_subdomains_only_resolve_to_the_ingress(resolving: Dns, name: str, is_ours: bool) -> None:
+    text = replace(resolving, domain="a-b.demo.localhost").corefile()
+    assert rewritten(text, name) == (INGRESS_SERVICE if is_ours else None)
 
 
-@pytest.mark.parametrize("ingress", [SERVICE, None])
-def test_services_have_names_in_the_domain(ingress: str | None) -> None:
-    services = {"db.demo.localhost": "shop/db"}
-    text = dns.corefile(domain="demo.localhost", service=ingress, nameservers=["9.9.9.9"], services=services)
+@pytest.mark.parametrize("ingress", [INGRESS_SERVICE, None])
+def test_services_have_names_in_the_domain(resolving: Dns, ingress: str | None) -> None:
+    text = replace(resolving, ingress=ingress, services={"db.demo.localhost": "shop/db"}).corefile()
     assert dns.service_name("shop/db", "demo.localhost") == "db.shop.svc.demo.localhost"
     assert rewritten(text, "db.shop.svc.demo.localhost.") == "db.shop.svc.cluster.local"
     assert rewritten(text, "db-0.db.shop.svc.demo.localhost.") == "db-0.db.shop.svc.cluster.local"
@@ -169,26 +170,22 @@ def test_services_have_names_in_the_domain(ingress: str | None) -> None:
     assert rewritten(text, "svc.demo.localhost.") == ingress
 
 
-def test_outside_names_go_to_the_nameservers() -> None:
+def test_outside_names_go_to_the_nameservers(resolving: Dns) -> None:
     zones = {"vpn.corp": ("10.8.0.1",), "corp": ("10.0.0.2", "10.0.0.3")}
-    text = corefile("demo.localhost", zones=zones)
+    text = replace(resolving, upstream=Upstream(("9.9.9.9", "1.1.1.1"), zones)).corefile()
     forwards = re.findall(r"^    forward (\S+) (.*) \{\n       max_concurrent 1000\n    \}$", text, re.M)
     assert forwards == [("corp", "10.0.0.2 10.0.0.3"), ("vpn.corp", "10.8.0.1"), (".", "9.9.9.9 1.1.1.1")]
-    assert dns.nameservers(text) == ("10.0.0.2", "10.0.0.3", "10.8.0.1", "9.9.9.9", "1.1.1.1")
-    assert dns.nameservers("") == ()
 
 
 @pytest.fixture
-def dns_step(engine: FakeEngine, names: Names, server: ApiServer) -> DnsStep:
+def dns_step(resolving: Dns, names: Names, server: ApiServer) -> DnsStep:
     server.objects = Controllers()
     server.objects[DEPLOYMENT] = {
         "kind": "Deployment",
         "metadata": {"name": "coredns"},
         "spec": {"template": {"metadata": {"labels": {"k8s-app": "kube-dns"}}}},
     }
-    provider = memory_nodes.provider(engine, names, Kind(Path("kind"), NETWORK))
-    outside = replace(provider.dns, ingress=INGRESS_SERVICE, hosts={"db.corp": "10.0.0.5"})
-    return DnsStep(names, outside, names.node)
+    return DnsStep(names, replace(resolving, hosts={"db.corp": "10.0.0.5"}), names.node)
 
 
 def test_changed_configuration_is_repaired(server: ApiServer, dns_step: DnsStep) -> None:
