@@ -1,5 +1,6 @@
-"""What a start of nodes needs: the order in which they get their previous addresses, and current statuses of pods."""
+"""What a start of nodes needs: etcd's peers by name, their order by previous addresses, and current pod statuses."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,9 +10,11 @@ from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from itertools import chain
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from sandbox.engine import Engine
 from sandbox.engine.container_host import joined
+from sandbox.errors import SandboxError, succeeded
 from sandbox.kube.api import Cluster, ClusterError, Manifest, title
 from sandbox.kube.pod_faults import placed_since
 from sandbox.kube.workload_status import is_ready
@@ -24,6 +27,14 @@ GATEWAY = 1  # the first address of a network, which is the engine's own
 NEWS = 30.0  # seconds; later steps then report what is wrong with the pods
 MIRROR = "kubernetes.io/config.mirror"
 WORKLOADS = ("DaemonSet", "ReplicaSet", "StatefulSet", "Deployment")
+PEER_PORT = 2380
+# etcd's API as JSON (server/embed: enable-grpc-gateway); kubectl is the client for it that every node has.
+_POST = """
+pki=/etc/kubernetes/pki/etcd
+echo "$2" | kubectl --kubeconfig=/dev/null --server=https://127.0.0.1:2379 --certificate-authority=$pki/ca.crt \
+  --client-certificate=$pki/healthcheck-client.crt --client-key=$pki/healthcheck-client.key \
+  --request-timeout=10s create --raw "/v3/cluster/member/$1" -f -
+"""
 
 
 def by_address(engine: Engine, network: str, stopped: Sequence[str]) -> list[str]:
@@ -94,3 +105,26 @@ def old_news(cluster: Cluster, since: Mapping[str, datetime]) -> str | None:
 def _controller(manifest: Manifest) -> str:
     owners = manifest["metadata"].get("ownerReferences") or ()
     return next((str(owner["uid"]) for owner in owners if owner.get("controller")), "")
+
+
+def name_peers(engine: Engine, control_plane: str) -> None:
+    """Write the name of its node into the peer URL of every etcd member. Raises SandboxError.
+
+    kubeadm writes addresses, which may change when nodes start. etcd keeps a member's peer URL in its data and reads
+    its command line only at the first start (server/etcdserver/bootstrap.go). A peer's certificate names its node too,
+    and etcd accepts it if that name resolves to the address that connects (client/pkg/transport/listener_tls.go).
+    """
+    output = _post(engine, control_plane, "list", {})
+    try:
+        named = {member["ID"]: (member["name"], member["peerURLs"]) for member in json.loads(output)["members"]}
+    except (ValueError, LookupError, TypeError) as error:  # kubectl may have said more, and one that joins has no name
+        raise SandboxError(f"the members of etcd on {control_plane} are not known", details=output[-2000:]) from error
+    for member, (name, urls) in named.items():
+        by_name = [f"https://{name}:{PEER_PORT}"]
+        if urls != by_name:
+            _post(engine, control_plane, "update", {"ID": member, "peerURLs": by_name})
+
+
+def _post(engine: Engine, control_plane: str, what: str, body: dict[str, Any]) -> str:
+    ran = engine.execute(control_plane, ["sh", "-c", _POST, "post", what, json.dumps(body)])
+    return succeeded(ran, f"etcd does not {what} its members on {control_plane}")

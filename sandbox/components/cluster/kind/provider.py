@@ -13,8 +13,8 @@ from sandbox.bundle.recipe import fits
 from sandbox.components.cluster import company_ca, docker_nodes, kubeconfig, pod_proxy
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.dns import Dns
-from sandbox.components.cluster.kind import etcd_peers, first_objects, node_start, worker_join
-from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF, Tags, config, node_names
+from sandbox.components.cluster.kind import cluster_config, node_start, worker_join
+from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF, Tags, node_names
 from sandbox.components.cluster.kind.command import Kind, sweep
 from sandbox.components.cluster.kind.worker_join import ADMIN, JOINED, PORT, ROLE, START_TIMEOUT
 from sandbox.components.cluster.pod_proxy import Proxied
@@ -131,7 +131,8 @@ class KindProvider:
         _ = self._first_files  # or an error, before anything is deleted
         self.delete()
         files.make_private_dir(self.names.folder)
-        text = config(self.names.cluster, self.shape, cgroup_version=self.engine.facts().cgroup_version, tags=self.tags)
+        version = self.engine.facts().cgroup_version
+        text = cluster_config.config(self.names.cluster, self.shape, cgroup_version=version, tags=self.tags)
         files.write_atomic(self._config, text.encode(), mode=0o600)
         try:
             self._run_kind(say, usable)
@@ -148,7 +149,7 @@ class KindProvider:
             # kind's own policy, on-failure, would start a stopped node with the engine and a failed one only once.
             self.engine.keep_stopped(node.name)
         if self._has_rivals():
-            etcd_peers.name_peers(self.engine, self.names.node)
+            node_start.name_peers(self.engine, self.names.node)
         self._note_complete()
 
     def _run_kind(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
@@ -180,14 +181,14 @@ class KindProvider:
 
     def _prepare_nodes(self) -> None:
         for name in self.nodes.running():
-            objects = first_objects.files(self.dns.corefile()) if name == self.names.node else {}
+            objects = cluster_config.first_files(self.dns.corefile()) if name == self.names.node else {}
             self.engine.write_files(name, {**self._first_files, **self._nameserver_file(), **objects})
             if self.proxied.proxies:
                 self.proxied.enforce(name)
         if not self.engine.shares_network():  # an engine elsewhere makes folders of files that it does not see
             mounts = {mount.host: mount.node for mount in self.shape.mounts}
             engine_limits.require_seen(partial(self.engine.read_file, self.names.node), mounts)
-        self.engine.execute(self.names.node, first_objects.COMMAND)
+        self.engine.execute(self.names.node, cluster_config.CREATE_FIRST)
 
     def start(self, say: Callable[[str], None]) -> Sequence[str]:
         """Start stopped nodes, add missing ones, and write nameservers and proxy, which may change, into all."""
@@ -269,7 +270,7 @@ class KindProvider:
         if running and self._has_rivals():
             # A member that does not answer is stopped too.
             with contextlib.suppress(SandboxError):
-                etcd_peers.name_peers(self.engine, self.names.node)
+                node_start.name_peers(self.engine, self.names.node)
 
         def end() -> None:
             with ThreadPoolExecutor(docker_nodes.WIDTH) as pool:

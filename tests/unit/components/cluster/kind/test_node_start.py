@@ -10,8 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from sandbox.components.cluster.kind.etcd_peers import name_peers
-from sandbox.components.cluster.kind.node_start import old_news
+from sandbox.components.cluster.kind.node_start import name_peers, old_news
 from sandbox.errors import SandboxError
 from sandbox.kube.api import ClusterError
 from sandbox.names import Names
