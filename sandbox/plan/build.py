@@ -7,6 +7,7 @@ from sandbox.bundle.system_images import OwnImages
 from sandbox.components.edge.lan_access import access
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.network.step import NetworkStep
+from sandbox.components.registry.node_config_step import WiringStep
 from sandbox.components.workloads.step import WorkloadsStep
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
@@ -50,11 +51,12 @@ def build(
     registries; with `is_fetched` others wrote the spec. Reads the spec's manifests, so that mistakes in them are
     reported before anything is made. Raises UsageError.
     """
+    names = home.sandbox(spec.name)
     if not spec.cluster.supports.whole_cluster:
         from sandbox.plan import existing  # many modules that no other sandbox needs
 
-        return existing.build(spec, home, engine, own, environ=environ, purge=purge, keychain=keychain)
-    names = home.sandbox(spec.name)
+        tenant = existing.TenantSite(spec=spec, names=names, engine=engine, own=own, keychain=keychain, purge=purge)
+        return existing.build(tenant, environ)
     site = ClusterSite(
         spec=spec,
         names=names,
@@ -79,7 +81,7 @@ def build(
         certificates_steps.trust(site),
         *registry_steps.behind_ingress(site),
         *([registry_steps.push_of(site, spec.push)] if spec.push else []),
-        registry_steps.wiring(engine, site.nodes, names, spec.registry),
+        WiringStep(engine, site.nodes, names, spec.registry),
         *registry_steps.accounts(site),
         cluster_steps.addons(site),
         *certificates_steps.secrets(site),

@@ -62,10 +62,12 @@ def secrets(site: ClusterSite) -> list[Step]:
     def archive(name: str) -> AbstractContextManager[Path]:
         return machine_node.saved(site.engine, local[name])
 
-    steps.append(NodeImagesStep(site.provider, local, archive, name="cert-manager-images"))
-    steps.append(CertManagerStep(names, site.home.manifests, by_tag))
-    steps.append(IssuerStep(names, site.keystore, secrets))
-    return steps
+    return [
+        *steps,
+        NodeImagesStep(site.provider, local, archive, name="cert-manager-images"),
+        CertManagerStep(names, site.home.manifests, by_tag),
+        IssuerStep(names, site.keystore, secrets),
+    ]
 
 
 def provided(spec: Spec) -> Provided | None:

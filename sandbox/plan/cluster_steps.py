@@ -54,12 +54,9 @@ def cluster(site: ClusterSite) -> list[Step]:
 
 
 def _node_images(site: ClusterSite) -> list[Step]:
-    """Load the system images into nodes that were made without them: minikube's, or those of another release's image.
-
-    Where images are pulled, minikube's nodes do so themselves.
-    """
+    # Only nodes that were made without the images: minikube's, or those of another release's image.
     own = site.own
-    if own.source == "upstream" and not own.published:
+    if own.source == "upstream" and not own.published:  # minikube's nodes pull them themselves
         return []
     if site.spec.cluster.supports.node_image:
         node = site.engine.container(site.names.node)
@@ -167,7 +164,6 @@ def _addon_manager(site: ClusterSite) -> AddonManager:
 
 
 def _pulled(spec: Spec, own: OwnImages) -> Mapping[str, str]:
-    """Return the published images of components, by digest; none where the user wants only the bundle's."""
     if spec.images.source == "bundle":
         return {}
     addons = {name: published.mirrored(image, spec.images.mirrors) for name, image in versions().addons.items()}
@@ -178,7 +174,6 @@ def _pulled(spec: Spec, own: OwnImages) -> Mapping[str, str]:
 
 
 def disused_addons(site: ClusterSite) -> list[Step]:
-    """Return the step that disables minikube's own addons that the spec no longer names."""
     if not isinstance(site.provider, MinikubeProvider):
         return []
     sources = tuple(use.source for use in _uses(site.spec, of_minikube=True))
@@ -186,7 +181,6 @@ def disused_addons(site: ClusterSite) -> list[Step]:
 
 
 def addons_of_minikube(site: ClusterSite) -> list[Step]:
-    """Return a step that enables the addons of minikube that the spec lists; none for other kinds of cluster."""
     if not isinstance(site.provider, MinikubeProvider):
         return []
     # minikube keeps a profile's addons in one file: of two commands at once, one undoes what the other wrote. Another

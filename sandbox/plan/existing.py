@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sandbox.bundle.recipe import recipes
-from sandbox.bundle.system_images import IN_PODS, OwnImages
+from sandbox.bundle.system_images import IN_PODS
 from sandbox.components import content_hash
 from sandbox.components.certificates import tls_secrets
 from sandbox.components.certificates.authority_step import AuthorityStep
@@ -31,66 +31,14 @@ from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.charts_step import RenderedCharts
 from sandbox.components.workloads.image_names import ImageNames
 from sandbox.components.workloads.step import ApplyStep, OneNamespace
-from sandbox.config.schema import ResolvedSpec
-from sandbox.engine import Engine
 from sandbox.images.images_yaml import FromArchive
 from sandbox.kube.api import Manifest
-from sandbox.names import Home
-from sandbox.oci.credential import Keychain
 from sandbox.oci.reference import Target
 from sandbox.plan import certificates_steps, cluster_steps, edge_steps, registry_steps
 from sandbox.plan.saved_spec import RememberedStep
 from sandbox.plan.site import Site
 from sandbox.quantities import count
 from sandbox.step import Step, checked
-
-
-def build(
-    spec: ResolvedSpec,
-    home: Home,
-    engine: Engine,
-    own: OwnImages,
-    *,
-    environ: Mapping[str, str],
-    purge: bool,
-    keychain: Keychain | None,
-) -> tuple[Step, ...]:
-    """Return the steps of a sandbox in an existing cluster.
-
-    As `plan.build`; the engine runs the edge and has images. In CI, whose containers have other host names each time,
-    SANDBOX_OWNER says who the owner is.
-    """
-    names = home.sandbox(spec.name)
-    site = TenantSite(spec=spec, names=names, engine=engine, own=own, keychain=keychain, purge=purge)
-    place, ports = site.place, edge_steps.ports(spec)
-    secrets = [*(secret.secret for secret in site.secrets), *([DEFAULT] if site.provided else [])]
-    title, needs = count(len(secrets), "TLS Secret"), ("cluster", "certificates")
-    steps: list[Step] = [
-        RememberedStep(names, spec),
-        AuthorityStep(
-            names=names,
-            keystore=site.keystore,
-            domains=spec.vouched,
-            leaves={secret.leaf: secret.hosts for secret in site.secrets},
-            purge=purge,
-            unvouched=(),
-        ),
-        TenancyStep(
-            names=names,
-            paths=(home.kubeconfig, *home.other_kubeconfigs),
-            context=str(spec.cluster.context),
-            namespace=place.namespace,
-            owner=environ.get("SANDBOX_OWNER") or user_at_host(),
-        ),
-        ContextStep(names),
-        *_registry(site),
-        ObjectsStep(place, "secrets", title, ", ".join(secrets), site.tls_secrets, requires=needs),
-        *([_ingress(site)] if site.has_controller else []),
-        *_objects(site),
-        *(_proof(site) if site.has_controller else []),
-        *([ForwardedPortsStep(names, place.namespace, ports)] if ports else []),
-    ]
-    return checked(steps)
 
 
 class TenantSite(Site):
@@ -159,6 +107,42 @@ class TenantSite(Site):
             pull_secret=None if registry.external else PULL_SECRET,
             ingress_class=CLASS if self.has_controller else self.spec.ingress.class_name,
         )
+
+
+def build(site: TenantSite, environ: Mapping[str, str]) -> tuple[Step, ...]:
+    """Return the steps of a sandbox in an existing cluster. Raises UsageError.
+
+    In CI, whose containers have other host names each time, SANDBOX_OWNER in `environ` says who the owner is.
+    """
+    spec, names, place, ports = site.spec, site.names, site.place, edge_steps.ports(site.spec)
+    secrets = [*(secret.secret for secret in site.secrets), *([DEFAULT] if site.provided else [])]
+    title, needs = count(len(secrets), "TLS Secret"), ("cluster", "certificates")
+    steps: list[Step] = [
+        RememberedStep(names, spec),
+        AuthorityStep(
+            names=names,
+            keystore=site.keystore,
+            domains=spec.vouched,
+            leaves={secret.leaf: secret.hosts for secret in site.secrets},
+            purge=site.purge,
+            unvouched=(),
+        ),
+        TenancyStep(
+            names=names,
+            paths=(site.home.kubeconfig, *site.home.other_kubeconfigs),
+            context=str(spec.cluster.context),
+            namespace=place.namespace,
+            owner=environ.get("SANDBOX_OWNER") or user_at_host(),
+        ),
+        ContextStep(names),
+        *_registry(site),
+        ObjectsStep(place, "secrets", title, ", ".join(secrets), site.tls_secrets, requires=needs),
+        *([_ingress(site)] if site.has_controller else []),
+        *_objects(site),
+        *(_proof(site) if site.has_controller else []),
+        *([ForwardedPortsStep(names, place.namespace, ports)] if ports else []),
+    ]
+    return checked(steps)
 
 
 def _registry(site: TenantSite) -> list[Step]:

@@ -118,13 +118,8 @@ def up(
 
 
 def _made(step: Step, work: Work, make: Callable[[Work], Status | None]) -> Status:
-    """Apply a step until it is ready; try again for a minute while the engine or the API server is away.
-
-    Apply it once more if it has drifted by the time it is done: a node that joins meanwhile asks for more pods. Raises
-    NotReady.
-    """
     away_since: float | None = None
-    again = True
+    again = True  # it may have drifted by the time it is done: a node that joins meanwhile asks for more pods
     while True:
         try:
             with around(step.name):
@@ -268,7 +263,6 @@ def _walk(plan: Plan, visit: Visit, report: Reporter, spared: Collection[str] = 
 
 
 def _join(threads: Mapping[threading.Thread, Step], patience: float | None, report: Reporter) -> None:
-    """Wait for running steps; one that does not end in time is reported, and goes on being told to stop."""
     deadline = None if patience is None else time.monotonic() + patience
     for thread in threads:
         with contextlib.suppress(RuntimeError):  # interrupted before it was started
@@ -288,10 +282,6 @@ def _stop() -> None:
 
 
 def _backward(acts: Sequence[tuple[Step, Callable[[], bool]]], end: StepEvent, report: Reporter) -> bool:
-    """Do the acts in reverse order, and continue after failures; return whether any found something to do.
-
-    `end` is reported for each that did something. Raises the first error at the end.
-    """
     errors: list[Exception] = []
     any_done = False
     for step, act in reversed(acts):

@@ -19,19 +19,17 @@ from sandbox.system import files
 
 @dataclass(frozen=True)
 class UsedEngine:
-    """An engine by its id, and its address in the form of DOCKER_HOST."""
+    """An engine by its id, and its address in the form of DOCKER_HOST, without a password."""
 
     id: str
     address: str
 
     @classmethod
     def of(cls, engine: Engine) -> UsedEngine:
-        """Return what tells an engine from others. Raises EngineError."""
         return cls(engine.id(), _shown(engine.address))
 
     @classmethod
     def read(cls, names: Names) -> UsedEngine | None:
-        """Return the engine of the last `up`; None if none was recorded."""
         try:
             content = files.read_json(names.engine)
             return cls(str(content["id"]), str(content["address"]))
@@ -48,8 +46,7 @@ def _now() -> str:
 
 
 def _shown(address: str) -> str:
-    """Return an engine's address without a password, which may have a @, though it should not."""
-    return re.sub(r":[^/\s]*@", "@", address)
+    return re.sub(r":[^/\s]*@", "@", address)  # a password may have a @, though it should not
 
 
 def other(names: Names) -> str | None:
