@@ -39,15 +39,9 @@ def file_to_bring_up(file: Path | None, name: str | None) -> Path | None:
 
 @dataclass
 class _Naming:
-    """Chooses the name of the spec in `file`, which it keeps, also after a change of its worktree's branch.
-
-    Where the sandbox of another file has the name, and this one is new, it gets another if it `may_rename`; then
-    `taken` is the name.
-    """
-
     file: Path
-    may_rename: bool = False
-    taken: str | None = None
+    may_rename: bool
+    taken: str | None = None  # the name, where the sandbox of another file has it and this one is new
 
     def __call__(self, base: str, own: str) -> str:
         place, origin = home(), Origin.of(self.file)
@@ -56,7 +50,7 @@ class _Naming:
         by_folder, by_file = (hashlib.sha256(bytes(path)).hexdigest()[:4] for path in (folder, Path(origin.source)))
         others = own_name(own, by_folder if as_name(folder.name) == own else folder.name), own_name(own, by_file)
         if known := next((name for name in (own, *others) if name in names), None):
-            return known
+            return known  # also after a change of the worktree's branch
 
         def is_taken(name: str) -> bool:
             return saved_spec.is_of_another_file(place.sandbox(name), origin)
@@ -69,11 +63,6 @@ class _Naming:
         if self.may_rename and not is_kept:
             self.taken = own
         return another if self.may_rename or is_kept else own
-
-
-def read(file: Path) -> Spec:
-    """Read the spec in `file`; without a name in it, it is named after its checkout. Raises UsageError."""
-    return load(file, naming=_Naming(file))
 
 
 def remembered(name: str) -> ResolvedSpec | None:
@@ -147,20 +136,15 @@ def shell(spec: Spec) -> Spec:
 class ChosenSpec:
     """A spec as it was written, and how it was named.
 
-    `origin` is where it comes from: None for a saved spec, and for one that a program made and answers for. `project`
-    is the project that was fetched for it, if any. `taken` is the sandbox of another file that has the spec's own
-    name, if this one is new and gets another, which it does only where it `may_rename`.
+    `origin` is where it comes from: None for a saved spec, and for one that a program made and answers for. `taken` is
+    the sandbox of another file that has the spec's own name, if this one is new and gets another, which it does only
+    where it `may_rename`.
     """
 
     spec: Spec
     origin: Origin | None = None
-    project: Fetched | None = None
     taken: str | None = None
     may_rename: bool = False
-
-    @property
-    def fetched(self) -> Fetched | None:
-        return self.project if self.project and self.project.origin.is_fetched else None
 
 
 def choose(
@@ -174,8 +158,8 @@ def choose(
     """Return the spec of FILE or of a fetched project, else of `default_file`, else the default one. Raises UsageError.
 
     NAME alone means the spec of the last `up` of this sandbox, else the default one of that name; with a FILE it
-    renames its spec. A fetched spec without a name in it is named after its folder. With `may_rename`, a spec gets
-    another name where the sandbox of another file has its own.
+    renames its spec. A spec without a name in it is named after its checkout, a fetched one after its folder. With
+    `may_rename`, a spec gets another name where the sandbox of another file has its own.
     """
     meant = project.file if project else meant_file(file, name)
     if meant is None:
@@ -192,23 +176,20 @@ def choose(
     origin = Origin.of(meant)
     if project and project.origin.is_fetched:
         spec, origin = with_own_cluster(with_bundle(spec) if project.bundle else spec), project.origin
-    may_rename = may_rename and name is None
-    return ChosenSpec(spec=spec, origin=origin, project=project, taken=naming.taken, may_rename=may_rename)
+        project.require_no_data(spec)
+    return ChosenSpec(spec=spec, origin=origin, taken=naming.taken, may_rename=may_rename and name is None)
 
 
 def given(spec: Spec | str | os.PathLike[str] | None) -> ChosenSpec:
     """Return the spec that a program names by a Spec, the path of a file or folder, or nothing. Raises UsageError."""
-    match spec:
-        case Spec():  # the program answers for a spec that it made itself
-            return ChosenSpec(spec=spec if spec.is_checked else Spec.model_validate(spec))
-        case None:
-            file = default_file()
-        case _:
-            path = Path(spec)
-            file = (spec_in(path) or path / DEFAULT_FILE) if path.is_dir() else path
+    if isinstance(spec, Spec):  # the program answers for a spec that it made itself
+        return ChosenSpec(spec=spec if spec.is_checked else Spec.model_validate(spec))
+    file = default_file() if spec is None else Path(spec)
     if file is None:
         return ChosenSpec(spec=Spec(), origin=Origin())
-    return ChosenSpec(spec=read(file), origin=Origin.of(file))
+    if spec is not None and file.is_dir():
+        file = spec_in(file) or file / DEFAULT_FILE
+    return choose(file, None)
 
 
 @contextmanager
@@ -216,12 +197,12 @@ def from_source(
     source: str | None, file: Path | None, session: Session, *, identity: str | None, trusted: bool
 ) -> Iterator[Fetched | None]:
     """Fetch `source`, if one is named, for the length of the block; it excludes FILE. Raises SandboxError."""
-    if source is not None and file is not None:
-        raise UsageError("-f and --from contradict each other", fix="give one of them")
-    if source is None and (identity or trusted):
-        raise UsageError("--identity and --trust are for --from", fix="leave them out")
     if source is None:
+        if identity or trusted:
+            raise UsageError("--identity and --trust are for --from", fix="leave them out")
         yield None
         return
+    if file is not None:
+        raise UsageError("-f and --from contradict each other", fix="give one of them")
     with fetched(source, home(), session, identity=identity) as project:
         yield project

@@ -94,7 +94,7 @@ def default_file() -> Path | None:
 
 
 def _is_own(path: Path) -> bool:
-    """Return whether a file belongs to this user or, for root, to the user who called sudo (git: safe.directory)."""
+    # For root also to the user who called sudo, as in git (safe.directory).
     user, owner = os.getuid(), path.lstat().st_uid
     return owner == user or (user == 0 and environ().get("SUDO_UID") == str(owner))
 

@@ -9,7 +9,7 @@ import shutil
 import socket
 import ssl
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,16 +22,21 @@ from sandbox.app.chosen_spec import ChosenSpec
 from sandbox.app.machine_plan import explaining, keeping
 from sandbox.app.project import source
 from sandbox.app.session import PATIENCE, Session, wake_paused
+from sandbox.bundle import system_images
+from sandbox.bundle.store import Store
+from sandbox.components.edge import routes
 from sandbox.components.ingress.served_hosts import hosts_of, ingresses
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.engine import Bind, Engine, labelled
+from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster
-from sandbox.names import Names, port_suffix
+from sandbox.names import Home, Names, port_suffix
 from sandbox.plan import lifecycle, saved_spec, used_engine
 from sandbox.plan.lifecycle import Found
 from sandbox.report import Reporter
 from sandbox.step import State, Step
-from sandbox.system import files
+from sandbox.system import files, sandbox_lock
+from sandbox.system.sandbox_lock import Busy
 
 if TYPE_CHECKING:  # imported for types only: a push must import little
     from sandbox.images.image_push import ImagePush
@@ -122,7 +127,6 @@ class Sandbox:
         return changed
 
     def _watch_unused(self, after: float | None) -> None:
-        """Have the sandbox paused after `after` seconds without use, or never."""
         from sandbox.app import pausing  # and the providers, which a push does not need
 
         if after or self.names.waker.exists():
@@ -152,8 +156,6 @@ class Sandbox:
 
     def down(self, *, purge: bool = False) -> bool:
         """Take it down; with `purge` the registry's data and the certificates too. Returns whether it was there."""
-        from sandbox.app import remains
-
         home, origin = context.home(), saved_spec.origin(self.names)
         with self.alone("down", anywhere=True):
             self._watch_unused(None)
@@ -172,7 +174,7 @@ class Sandbox:
             if purge:
                 if origin:
                     source.distrust(home, origin)
-                remains.sweep(home, self.name)
+                forget(home, self.name)
         source.sweep(home)
         self._resolved = None
         return removed or any(helped)
@@ -260,11 +262,14 @@ class Sandbox:
 
         With `locked` nothing may differ from the lock, with `update` it is renewed.
         """
-        from sandbox.images.image_push import ImagePush  # and the sources of images
+        from sandbox.images.image_push import ImagePush, Local  # and the sources of images
         from sandbox.images.lockfile import LockFile
 
         file = LockFile.of(Path(manifest))  # first: what is wrong there can be told without an engine
-        url, local = registry or machine_plan.registry_url(self.spec), machine_plan.local()
+        url, home = registry or machine_plan.registry_url(self.spec), context.home()
+        # Called when it is needed: reading the bundle's recipes takes long, and few pushes need buildx.
+        buildx = partial(system_images.buildx, Store(home.bundle))
+        local = Local(connect=Engine.connect, spool=home.spool, buildx=buildx)
         context.trust(self.spec)
         accounts = context.keychain(self.spec.credentials)
         return ImagePush.of(file, url, accounts, local, locked=locked, update=update)
@@ -356,3 +361,31 @@ class Sandbox:
             tls.load_verify_locations(self.root_certificate)
             tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return tls
+
+
+def forget(home: Home, name: str) -> None:
+    """Forget the sandbox `name`, whose lock is held; after the last one, only the log and snapshots stay."""
+    from sandbox.app.edge import ports
+
+    ports.sweep(home.claims)
+    lock = home.lock(name)
+    if not _is_any_left(home):
+        for folder in filter(Path.is_dir, (home.edge, home.forwards, home.networks)):
+            with suppress(SandboxError), files.exclusive(folder, seconds=0):
+                if not _is_any_left(home):
+                    shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(home.agreed, ignore_errors=True)
+    for each in filter(Path.is_dir, (lock / "registry", lock / "dev")):
+        with suppress(Busy), sandbox_lock.take(each, "sandbox down", seconds=0, waits=lambda _: None):
+            sandbox_lock.forget(each)
+    sandbox_lock.forget(lock)
+
+
+def _is_any_left(home: Home) -> bool:
+    if routes.load(home.edge):
+        return True
+    for folder in (home.sandboxes, home.state / "certificates", home.claims):
+        with suppress(FileNotFoundError):  # another `down` may be removing it
+            if any(folder.iterdir()):
+                return True
+    return False

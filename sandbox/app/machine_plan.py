@@ -10,24 +10,18 @@ from sandbox.app import chosen_spec
 from sandbox.app.context import environ, home, keychain
 from sandbox.app.views import known_sandboxes
 from sandbox.bundle import system_images
-from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components.edge import routes
 from sandbox.config.schema import Spec
 from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.kube import api_transport
-from sandbox.names import REGISTRY_PORT, Home, Names
+from sandbox.names import REGISTRY_PORT, Names
 from sandbox.plan import saved_spec, used_engine
 from sandbox.step import Step
 
 if TYPE_CHECKING:
     from sandbox.config.schema.origin_schema import Origin
-    from sandbox.images.image_push import Local
-
-
-def own_images(spec: Spec, home: Home, engine: Engine) -> OwnImages:
-    return system_images.for_spec(spec, home, engine)
 
 
 def steps(
@@ -46,7 +40,7 @@ def steps(
     with engine.kept.keeping():
         if spec.cluster.supports.containers:
             labelled.require(engine, place.sandbox(spec.name))
-        own = own_images(spec, place, engine)
+        own = system_images.for_spec(spec, place, engine)
         origin = origin or saved_spec.origin(place.sandbox(spec.name))
         built = plan_build.build(
             ports.resolve(spec, place, engine),
@@ -69,13 +63,6 @@ def without_files(spec: Spec) -> tuple[Step, ...]:
     named = tuple(addon for addon in spec.addons if "/" not in addon.addon)
     built, _, _ = steps(spec.model_copy(update={"push": None, "apply": (), "addons": named}))
     return plan_build.without_files(built, home().sandbox(spec.name))
-
-
-def local() -> Local:
-    """Return what a push uses of this machine; reading the bundle's recipes takes long, and few pushes need one."""
-    from sandbox.images.image_push import Local
-
-    return Local(connect=Engine.connect, spool=home().spool, buildx=lambda: system_images.buildx(Store(home().bundle)))
 
 
 def registry_url(spec: Spec) -> str:

@@ -55,8 +55,6 @@ def surveyed(
         if not names.spec.exists():
             for other in saved_spec.names_from(home, chosen.origin):
                 session.say(f"'{other}' is of the same spec, under another name; to remove it: sandbox down {other}")
-        if chosen.fetched:
-            chosen.fetched.require_no_data(spec)
         engine = Engine.connect()
         if spec.cluster.supports.whole_cluster and (refusal := engine_limits.refusal(engine.facts())):
             raise refusal
@@ -197,7 +195,6 @@ def require_inotify(spec: Spec, engine: Engine, names: Names, agreement: Agreeme
 
 
 def _instances(nodes: Iterable[Mapping[str, str]]) -> int:
-    """Return how many inotify instances nodes with these labels use, about."""
     return sum(OF_WORKER if labels.get(ROLE) == "worker" else OF_CONTROL_PLANE for labels in nodes)
 
 
@@ -243,15 +240,11 @@ def _require_nodes(cluster: Cluster, own: OwnImages) -> None:
 
 
 def _require_files(spec: Spec, home: Home) -> None:
-    """Refuse a certificate of the user's that clients would not accept, and charts here that do not render.
-
-    Charts that are installed are not rendered here: the step that installs charts renders those that changed.
-    """
     if spec.certs.default:
         Provided(spec.certs.default.cert, spec.certs.default.key).require(spec.domain)
     charts, names = user_manifests.charts(spec.apply), home.sandbox(spec.name)
     if not charts or names.charts.exists() or names.rendered_charts.exists():
-        return
+        return  # the step that installs charts renders those that changed
     archives, helm = ChartArchives(home.charts), Helm.find(Store(home.bundle))
     for each in charts:
         if chart := archives.find(each):

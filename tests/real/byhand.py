@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.app import context, machine_plan
-from sandbox.bundle import released_tools
+from sandbox.app import context
+from sandbox.bundle import released_tools, system_images
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF, Tags, config
@@ -54,7 +54,7 @@ class ByHand:
 def cluster(name: str, folder: Path, kubeconfig: Path, options: schema.KindOptions | None = None) -> Iterator[ByHand]:
     """A cluster of kind's that is ready; gone afterwards, as its network, which has its name. Files are in `folder`."""
     engine, home = machine.engine(), context.home()
-    own = machine_plan.own_images(schema.Spec(), home, engine)
+    own = system_images.for_spec(schema.Spec(), home, engine)
     kind = Kind.of(released_tools.find("kind", Store(home.bundle)), name)
     store, tags = Store(home.bundle), None
     if own.source == "bundle":
@@ -85,7 +85,7 @@ def cluster(name: str, folder: Path, kubeconfig: Path, options: schema.KindOptio
 def registry(made: ByHand, port: int) -> Iterator[None]:
     """The registry of kind's script on `port`, told to the nodes and to tools; gone afterwards."""
     engine = machine.engine()
-    image = machine_plan.own_images(schema.Spec(), context.home(), engine).references["registry"]
+    image = system_images.for_spec(schema.Spec(), context.home(), engine).references["registry"]
     if made.archive and engine.image_id(image) is None:
         engine.load(made.archive)
     run = ("docker", "run", "--detach", "--restart=always", "--network", "bridge", "--name", REGISTRY)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sandbox.app import context, machine_plan
+from sandbox.app import context
+from sandbox.bundle import system_images
 from sandbox.config.schema import Spec
 from sandbox.engine import Engine
 from sandbox.system.wait import wait_until
@@ -50,7 +51,7 @@ def ca(tmp_path: Path) -> Path:
 @pytest.fixture
 def registry(engine: Engine, ca: Path) -> Iterator[str]:
     (port,) = machine.free_ports(5444)
-    host, image = f"{gateway()}:{port}", machine_plan.own_images(Spec(), context.home(), engine).references["registry"]
+    host, image = f"{gateway()}:{port}", system_images.for_spec(Spec(), context.home(), engine).references["registry"]
     tls = {"CERTIFICATE": "served.crt", "KEY": "served.key"}
     words = [word for key, file in tls.items() for word in ("--env", f"REGISTRY_HTTP_TLS_{key}=/tls/{file}")]
     words += ["--volume", f"{ca.parent}:/tls:ro", "--env", "OTEL_TRACES_EXPORTER=none", "--publish", f"{host}:5000"]

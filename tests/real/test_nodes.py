@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.app import context, machine_plan
+from sandbox.app import context
+from sandbox.bundle import system_images
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.config.schema import Spec
 from sandbox.engine import ContainerSpec, Engine
@@ -351,4 +352,4 @@ def address(engine: Engine, node: str) -> str:
 
 
 def session_image(engine: Engine) -> str:
-    return machine_plan.own_images(Spec(), context.home(), engine).references["busybox"]
+    return system_images.for_spec(Spec(), context.home(), engine).references["busybox"]

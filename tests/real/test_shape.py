@@ -15,7 +15,8 @@ import pytest
 import yaml
 from cryptography import x509
 
-from sandbox.app import context, machine_plan
+from sandbox.app import context
+from sandbox.bundle import system_images
 from sandbox.components.certificates.authority import make_issuing, make_leaf, make_root
 from sandbox.config.schema import Spec
 from sandbox.kube.api import Manifest
@@ -153,7 +154,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shaped]:
     (folder / "images.yaml").write_text(yaml.safe_dump(images))
     (folder / "app.yaml").write_text(yaml.safe_dump_all(objects(f"localhost:{registry}/probe:1")))
     cluster = {
-        "kubernetes": machine_plan.own_images(Spec(), context.home(), engine).kubernetes,
+        "kubernetes": system_images.for_spec(Spec(), context.home(), engine).kubernetes,
         "nodes": 2,
         "ip_family": "dual",
         "feature_gates": {FEATURE: False},
@@ -241,7 +242,7 @@ def test_mounts_are_in_every_node_and_cannot_be_written_to(sandbox: Shaped) -> N
 def test_nodes_trust_an_authority_that_is_mounted_among_theirs(sandbox: Shaped) -> None:
     """The registry stands for any that is reached through a proxy which opens TLS; it has the sandbox's images."""
     engine = machine.engine()
-    image = machine_plan.own_images(Spec(), context.home(), engine).references["registry"]
+    image = system_images.for_spec(Spec(), context.home(), engine).references["registry"]
     places = {sandbox.names.volume: "/var/lib/registry", str(sandbox.command.folder / "company"): "/tls"}
     pair = {"CERTIFICATE": "served.crt", "KEY": "served.key"}
     words = [word for path, place in places.items() for word in ("--volume", f"{path}:{place}:ro")]

@@ -17,7 +17,8 @@ import pytest
 import requests
 import yaml
 
-from sandbox.app import context, machine_plan
+from sandbox.app import context
+from sandbox.bundle import system_images
 from sandbox.components.registry.container_step import BLOBS, COMMAND, DATA, QUARANTINE, RegistryStep
 from sandbox.config.schema import Spec
 from sandbox.engine import Bind, ContainerSpec, Engine, container_copy, labelled
@@ -140,7 +141,7 @@ def own(sandbox: Sandbox) -> Sandbox:
 @contextlib.contextmanager
 def container(engine: Engine, name: str, **more: Any) -> Iterator[None]:
     """A registry of another user while it is entered, of the image that the sandbox's own has."""
-    image = machine_plan.own_images(Spec(), context.home(), engine).references["registry"]
+    image = system_images.for_spec(Spec(), context.home(), engine).references["registry"]
     settings = {"OTEL_TRACES_EXPORTER": "none", **more.pop("environment", {})}
     engine.remove_container(name)
     engine.run(

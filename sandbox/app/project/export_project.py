@@ -11,8 +11,9 @@ from typing import Any, cast
 import yaml
 
 from sandbox import __version__
-from sandbox.app import context, machine_plan
+from sandbox.app import context
 from sandbox.app.project import spec_check
+from sandbox.bundle import system_images
 from sandbox.bundle.store import Store
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives
@@ -86,7 +87,7 @@ def export(spec: ResolvedSpec, folder: Path, say: Callable[[str], None]) -> Expo
         data["push"] = _images(spec, spec.push, folder)
     _write(folder / "sandbox.yaml", data)
     engine = Engine.connect()
-    own = machine_plan.own_images(spec, context.home(), engine)
+    own = system_images.for_spec(spec, context.home(), engine)
     ids = {name: {"reference": image, "id": engine.image_id(image)} for name, image in sorted(own.references.items())}
     versions = {"sandbox": __version__, "kubernetes": own.kubernetes, "engine": engine.facts().version, "images": ids}
     _write(folder / "versions.yaml", versions)

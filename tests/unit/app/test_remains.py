@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.app import remains
+from sandbox.app import core
 from sandbox.app.edge import ports
 from sandbox.components.edge import forwarder, routes
 from sandbox.components.edge.container import RECORD
@@ -42,7 +42,7 @@ def down(place: Home) -> None:
         with sandbox_lock.take(place.lock("demo") / part, f"sandbox {part}", seconds=0, waits=print):
             pass
     with sandbox_lock.take(place.lock("demo"), "sandbox down demo --purge", seconds=0, waits=print):
-        remains.sweep(place, "demo")
+        core.forget(place, "demo")
 
 
 @pytest.mark.parametrize("kept", ["route", "certificates", "claim"])
