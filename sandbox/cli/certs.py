@@ -9,7 +9,7 @@ import click
 
 from sandbox.app import chosen_spec, context
 from sandbox.app.running import certificates
-from sandbox.app.running.trusted_stores import TrustedStores, root_of
+from sandbox.app.running.certificates import TrustedStores, root_of
 from sandbox.cli import output, prompts
 from sandbox.cli.app import Group
 from sandbox.cli.options import (

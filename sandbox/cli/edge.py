@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import click
 
 from sandbox.app import context
-from sandbox.app.edge import edge_ports, edge_routes, edge_state
+from sandbox.app.edge import edge_ports, edge_routes
 from sandbox.app.edge.edge_ports import Balanced, PortStatus
 from sandbox.app.views.known_sandboxes import require_known
 from sandbox.app.views.overview import host_urls
@@ -63,7 +63,7 @@ def status() -> int:
     """
     call = begin()
     home, engine = context.home(), Engine.connect()
-    edge, ports = edge_state.read(home, engine), edge_ports.statuses()
+    edge, ports = edge_routes.state(home, engine), edge_ports.statuses()
     status = EdgeStatus(
         running=edge.running,
         ports=edge.listens,

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sandbox.app.edge import edge_state
+from sandbox.app.edge import edge_routes
 from sandbox.app.running import project_workloads
 from sandbox.components.certificates.keystore import LEAF, Entry, Keystore, inventory
 from sandbox.components.edge import lan_access, routes
@@ -56,7 +56,7 @@ def registries(home: Home, engine: Engine) -> Mapping[str, Part]:
 
 
 def edge(home: Home, engine: Engine) -> Part:
-    state = edge_state.read(home, engine)
+    state = edge_routes.state(home, engine)
     return {"running": state.running, "routes": list(map(asdict, state.routes))}
 
 

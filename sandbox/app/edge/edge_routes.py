@@ -1,21 +1,58 @@
-"""Hosts that the edge routes to servers outside the cluster: added and removed by commands, and kept until removed."""
+"""The state of this user's edge, and its routes to servers outside the cluster: added and removed by commands."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sandbox.app.context import home as user_home
 from sandbox.app.session import Session
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.edge import lan_access, routes
+from sandbox.components.edge import container, lan_access, routes
+from sandbox.components.edge.container import EdgeContainer
+from sandbox.components.edge.haproxy_admin import RouteStatus, Server, Unreachable, route_statuses
 from sandbox.components.edge.route import AddedRoute, Host, Route
 from sandbox.components.edge.shared_edge import NOT_RUNNING, Edge
 from sandbox.components.ingress import traefik
-from sandbox.engine import Engine
+from sandbox.engine import Bind, Engine
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster
 from sandbox.names import EDGE_LEAF, SYSTEM_NAMESPACE, Home, is_below
-from sandbox.system import files
+from sandbox.system import files, interruption
+
+CHECKS, CHECKED_EVERY = 5, 0.3  # HAProxy checks servers that are down every 0.2 seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeState:
+    """The edge as it is now; `answers` is for its admin socket."""
+
+    running: bool
+    answers: bool
+    listens: Sequence[Bind]
+    routes: Sequence[RouteStatus]
+
+
+def state(home: Home, engine: Engine) -> EdgeState:
+    edge = EdgeContainer.of(engine, home)
+    edge_container = edge.find()
+    running = edge_container is not None and edge_container.running
+    answers, servers = True, list[Server]()
+    try:
+        # A server that is down after a failed check, as after a restart, may pass the next ones.
+        for number in range(CHECKS if running else 0):
+            if number:
+                interruption.pause(CHECKED_EVERY)
+            servers = [*edge.control.servers()]
+            if all(server.health != "DOWN" for server in servers):
+                break
+    except Unreachable:
+        answers = False
+    return EdgeState(
+        running=running,
+        answers=answers,
+        listens=sorted(container.listens(engine, home)),
+        routes=route_statuses(routes.load(home.edge), servers),
+    )
 
 
 def added() -> Sequence[AddedRoute]:

@@ -278,7 +278,6 @@ def _container(container: Container, home: Home) -> Occupant:
 
 
 def _meet(address: str, other: str) -> bool:
-    """Two addresses exclude each other at one port if they are equal, or if one of them means all addresses."""
     ours, theirs = ip_address(address), ip_address(other)
     return ours.version == theirs.version and (ours == theirs or ours.is_unspecified or theirs.is_unspecified)
 

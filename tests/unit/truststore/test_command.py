@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.app import context
-from sandbox.app.running import trusted_stores
+from sandbox.app.running import certificates
 from sandbox.errors import SandboxError
 from sandbox.system import files
 from sandbox.truststore.trusted_root import in_binary
@@ -105,8 +105,8 @@ def test_failed_survey_leaves_the_stores_unlocked(isolated_home: Path, monkeypat
     def fail(_: object) -> None:
         raise SandboxError("a store cannot be read")
 
-    monkeypatch.setattr(trusted_stores, "survey", fail)
-    with pytest.raises(SandboxError) as caught, trusted_stores.TrustedStores.locked():
+    monkeypatch.setattr(certificates, "survey", fail)
+    with pytest.raises(SandboxError) as caught, certificates.TrustedStores.locked():
         pytest.fail("there is nothing to hold")
     with files.exclusive(context.home().trust, seconds=0):
         assert context.home().trust.is_relative_to(isolated_home)
