@@ -65,8 +65,7 @@ def enable(addon: str) -> None:
     sandbox addons enable ./my-addon -n demo
     """
     call = begin("stopping", "changes of this run are rolled back; run it again to enable the addon")
-    enabled = addon_changes.enable(call.sandbox(), addon)
-    for line in filter(None, (enabled.url, *enabled.instructions)):
+    for line in addon_changes.enable(call.sandbox(), addon):
         click.echo(line)
 
 

@@ -101,10 +101,7 @@ class FileWatch:
         return {place[0] for place in self._roots.values() if place}
 
     def _follow(self) -> bool:
-        """Watch roots that are other folders now: of these no events come. Return whether there are changes.
-
-        A new folder often has the inode of the deleted one.
-        """
+        # No events come of roots that are other folders now; a new one often has the inode of the deleted one.
         exchanged = {
             root for root, place in self._roots.items() if (place and place[0] in self._lost) or place != _place(root)
         }
@@ -136,7 +133,7 @@ class FileWatch:
                         self._add(self._named(paths - self._folders))
 
     def _named(self, paths: set[Path]) -> set[Path]:
-        """Return the paths as the roots have them: of a folder that links lead to, events have one name only."""
+        # As the roots have them: of a folder that links lead to, events have one name only.
         roots = {root: Path(os.path.realpath(root)) for root in self._roots}
         named: set[Path] = set()
         for path in paths:

@@ -114,11 +114,8 @@ def _applied(item: Item, into: Path, number: int, exported: Exported) -> str | d
 
 
 def _chart(chart: Chart, into: Path, exported: Exported) -> dict[str, Any]:
-    """Copy a chart and its values files into the exported folder; return its entry for the exported spec's `apply`.
-
-    Hidden files, such as .env and .git, are left out: of those helm needs only .helmignore. Files of values, and texts
-    in `set`, are reported, because only helm knows what they render to.
-    """
+    # Hidden files, such as .env and .git, are left out: of those helm needs only .helmignore. Files of values, and
+    # texts in `set`, are reported, because only helm knows what they render to.
     into.mkdir(parents=True)
     if chart.chart.is_file():
         _copy(chart.chart, into / chart.chart.name, chart.chart.parent, exported)

@@ -81,7 +81,6 @@ class Repository:
 
 
 def _require_safe(url: str) -> None:
-    """Refuse an address that is fetched unencrypted, and an account in one, which the shell's history keeps."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
@@ -93,6 +92,7 @@ def _require_safe(url: str) -> None:
             fix="use https:// or ssh://, or clone it and name the folder",
         )
     account, at, _ = parts.netloc.rpartition("@")
+    # The shell's history keeps an account.
     if at and (":" in account or parts.scheme != "ssh") and parts.scheme != "file":  # ssh needs a name
         raise UsageError(
             f"the address of a repository at {host} has an account in it",
@@ -262,7 +262,7 @@ def _place(home: Home, name: str, identity: str) -> Path:
 
 
 def _require_no_links_out(root: Path) -> None:
-    """Raise UsageError for a link in the project that leads out of it: programs that read it would follow the link."""
+    # Programs that read the project would follow such a link.
     for path in root.rglob("*"):
         if path.is_symlink() and not files.is_inside(root, path):
             raise UsageError(

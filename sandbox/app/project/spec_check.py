@@ -153,7 +153,6 @@ def _objects(spec: Spec) -> tuple[Sequence[Manifest], list[str]]:
 
 
 def _unlisted(spec: Spec, objects: Sequence[Manifest]) -> Iterator[str]:
-    """Yield images that only the sandbox's registry may have, and that no images.yaml pushes."""
     port = ResolvedRegistry().port if spec.registry.port == "auto" else spec.registry.port
     registry = ResolvedRegistry(port=port, external=spec.registry.external)
     names = ImageNames(prefix=registry.image_prefix, url="").with_images(spec.push)

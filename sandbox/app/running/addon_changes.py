@@ -51,14 +51,6 @@ class Row:
     untested: bool = False
 
 
-@dataclass(frozen=True)
-class Enabled:
-    """An enabled addon: the address of its page, and how to use it, a line each."""
-
-    url: str | None = None
-    instructions: tuple[str, ...] = ()
-
-
 def listed(sandbox: Sandbox) -> list[Row]:
     manager, minikube = _managers(sandbox.spec)
     up = trouble_of(sandbox.names.kubeconfig) is None
@@ -70,8 +62,8 @@ def listed(sandbox: Sandbox) -> list[Row]:
         if up:
             status = manager.status_of(each, records.get(name))
             state, detail = status.state.value, status.detail
-        row = Row(name, state, each.by, each.source, each.addon.about.title, detail, url=manager.url(each))
-        rows.append(replace(row, **_facts(manager, each.addon)))
+        facts = _facts(manager, each.addon)
+        rows.append(Row(name, state, each.by, each.source, detail=detail, url=manager.url(each), **facts))
     rows += [Row(gone.name, "drifted", gone.by, gone.source, "", "its folder is gone") for gone in lost(records)]
     if minikube:
         record = minikube.record() if up else {}
@@ -82,22 +74,23 @@ def listed(sandbox: Sandbox) -> list[Row]:
         return rows
     for addon in catalogue.included():
         if addon.name not in chosen:
-            state, detail = "off", ""
-            if addon.about.instead:
-                state, detail = "-", f"in sandbox.yaml, write {addon.about.instead}"
-            row = Row(addon.name, state, None, addon.name, addon.about.title, detail)
-            rows.append(replace(row, **_facts(manager, addon)))
+            instead = addon.about.instead
+            state, detail = ("-", f"in sandbox.yaml, write {instead}") if instead else ("off", "")
+            rows.append(Row(addon.name, state, None, addon.name, detail=detail, **_facts(manager, addon)))
     return rows
 
 
 def _facts(manager: AddonManager, addon: Addon) -> dict[str, Any]:
     about = addon.about
     chart = {"version": about.chart.version, "size": manager.charts.size(addon.name)} if about.chart else {}
-    return {"topic": about.topic, "untested": about.untested, **chart}
+    return {"about": about.title, "topic": about.topic, "untested": about.untested, **chart}
 
 
-def enable(sandbox: Sandbox, addon: str) -> Enabled:
-    """Install an addon, by its name or folder, and keep it for the life of this cluster. Raises SandboxError."""
+def enable(sandbox: Sandbox, addon: str) -> tuple[str, ...]:
+    """Install an addon, by its name or folder, and keep it for the life of this cluster. Raises SandboxError.
+
+    Returns the address of its page, if it has one, and how to use it, a line each.
+    """
     loader.require(AddonSource, addon)
     spec, session = sandbox.spec, sandbox.session
     source = str(Path(addon).resolve()) if "/" in addon else addon
@@ -118,7 +111,7 @@ def enable(sandbox: Sandbox, addon: str) -> Enabled:
 
             with _rolled_back(undo, source, session):
                 lifecycle.up([replace(minikube, asked=(WantedAddon(source),))], session.report)
-            return Enabled()
+            return ()
         name = (included or catalogue.find_addon(source)).name
         _require_not_in_spec(manager, name, fix="sandbox up")
         before = manager.records()
@@ -136,7 +129,8 @@ def enable(sandbox: Sandbox, addon: str) -> Enabled:
         with _rolled_back(remove_new, name, session):
             lifecycle.up([AddonStep(replace(manager, asked=(source,)))], session.report)
         chosen = next(addon for addon in manager.chosen(manager.records()) if addon.name == name)
-        return Enabled(manager.url(chosen), (*manager.instructions(chosen), *_unanswered(spec, manager.host(chosen))))
+        lines = (*manager.instructions(chosen), *_unanswered(spec, manager.host(chosen)))
+        return tuple(filter(None, (manager.url(chosen), *lines)))
 
 
 def disable(sandbox: Sandbox, addon: str) -> None:
@@ -180,13 +174,12 @@ def _managers(spec: Spec) -> tuple[AddonManager, MinikubeAddonsStep | None]:
 
 @contextmanager
 def _rolled_back(undo: Callable[[], None], name: str, session: Session) -> Iterator[None]:
-    """Call `undo` if the block fails; a failure of `undo` is only reported, for it must not hide the first one."""
     try:
         yield
     except BaseException:
         try:
             undo()
-        except Exception as error:
+        except Exception as error:  # only reported, for it must not hide the first one
             what = f"{name} may be there in part: {lifecycle.brief(error)}"
             session.report.event("failed", AddonStep.title, f"{what}; remove it with: sandbox addons disable {name}")
         raise

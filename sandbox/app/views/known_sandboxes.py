@@ -60,10 +60,7 @@ def sandboxes() -> tuple[Known, ...]:
 
 
 def _routed(edge: Path) -> dict[str, str]:
-    """Return the domain of each sandbox with a route. Raises SandboxError for a damaged file.
-
-    Reads no more of a route: to import its model takes longer than all of `list` without it.
-    """
+    # Not the whole routes: to import their model takes longer than all of `list` without it.
     domains = {}
     for path in sorted(edge.glob("routes/*.json")):
         try:

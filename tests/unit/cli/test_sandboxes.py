@@ -177,5 +177,5 @@ def test_addons_are_listed_by_topic_with_size_and_url(monkeypatch: pytest.Monkey
 
 def test_enable_prints_the_url_and_how_to_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = ["https://grafana.demo.test", "user admin, password: kubectl …"]
-    monkeypatch.setattr(addon_changes, "enable", lambda *_: addon_changes.Enabled(lines[0], tuple(lines[1:])))
+    monkeypatch.setattr(addon_changes, "enable", lambda *_: tuple(lines))
     assert in_process.run(addons, "enable", "grafana").output.splitlines() == lines
