@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from operator import attrgetter
+from typing import TYPE_CHECKING, Literal
 
 from sandbox.errors import UsageError
 from sandbox.names import HOST
@@ -89,7 +90,8 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
 def misfits(spec: Spec) -> Iterator[Misfit]:
     cluster, ingress, can, default = spec.cluster, spec.ingress, spec.cluster.supports, type(spec)()
     for path in can.refused:
-        if _at(spec, path) != _at(default, path):
+        value_of = attrgetter(".".join(map(str, path)))
+        if value_of(spec) != value_of(default):
             fix = _FIXES.get((cluster.provider, path), "leave it out, or choose another provider")
             yield path, f"is not supported with 'provider: {cluster.provider}': {fix}"
     if can.whole_cluster or ingress.controller != "none":  # a new cluster has no other controller
@@ -108,12 +110,6 @@ def misfits(spec: Spec) -> Iterator[Misfit]:
         yield ("cluster", "context"), "an existing cluster needs its context: see `kubectl config get-contexts`"
     if not can.containers and spec.edge.run == "container":
         yield ("edge", "run"), "no container can reach an existing cluster: leave it out"
-
-
-def _at(value: Any, path: Keys) -> Any:
-    for key in path:
-        value = getattr(value, str(key))
-    return value
 
 
 def require_commandable(spec: Spec, addon: str) -> None:

@@ -3,9 +3,12 @@
 An empty document means every default, and so does a key without a value (`registry:`).
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -13,21 +16,64 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from sandbox.config import text_file
 from sandbox.config.problems import Misfits, blanks, faults, misfitting
-from sandbox.config.yaml_source import Source, read
-from sandbox.config.yaml_text import Fault, Refused
+from sandbox.config.yaml_text import Fault, KeyPath, Place, Places, Refused, quoted, spec_document
 from sandbox.errors import BadFile, UsageError
 
-__all__ = ["CURRENT", "Format", "Misfits", "load", "parse", "require", "validated"]
+__all__ = ["CURRENT", "Format", "Misfits", "Source", "load", "read", "require", "validated"]
 
 M = TypeVar("M", bound=BaseModel)
-Amend = Callable[[Source], Source]
+Amend = Callable[["Source"], "Source"]
 
 Format = Literal["sandbox.dev/v1"]
 CURRENT: Format = "sandbox.dev/v1"
 MAX_SIZE = 1 << 20  # bytes; a spec has a few kB
+# Origins of values besides FILE:LINE and the options of the command line.
+DEFAULT, RECORDED, FOLDER, PROGRAM, PROJECT = "default", "the last up", "its folder", "a program", "the project"
 _LISTED = 20  # how many errors are shown at once
 # What a file with an account in it, given in the place of a spec, has after such a key in JSON or in AWS's own form.
 _SECRET = re.compile(r"(?i)([\w-]*(?:auth|password|secret|token|private_?key)[\w-]*(?:\s*=|[\"']\s*:)\s*)\S.*")
+
+
+@dataclass(frozen=True)
+class Source:
+    data: dict[str, Any] = field(default_factory=dict)
+    places: Places = field(default_factory=lambda: {(): Place(1, None, "a mapping")})
+
+    def merged(self, path: KeyPath, value: Any, origin: str, *, is_option: bool = False) -> Source:
+        """Return the same with `value` at `path` in place of what was there.
+
+        Where a parent is not a mapping nothing is changed: that is an error already.
+        """
+        data = target = dict(self.data)
+        for key in path[:-1]:
+            inner = target.get(str(key))
+            if inner is not None and not isinstance(inner, dict):
+                return self
+            target[str(key)] = target = dict(inner or {})
+        target[str(path[-1])] = value
+        places = {at: place for at, place in self.places.items() if at[: len(path)] != path}
+        for length in range(1, len(path)):
+            if path[:length] not in places or places[path[:length]].kind == "nothing":
+                places[path[:length]] = Place(0, None, "a mapping", origin, is_option)
+        places |= _places(value, path, origin, is_option)
+        return Source(data, places)
+
+    def origins(self, document: str) -> dict[KeyPath, str]:
+        """Return the origin of each value that was given; `document` is the file's name."""
+        given = ((path, place) for path, place in self.places.items() if not place.is_blank)
+        return {path: place.origin or f"{document}:{place.line}" for path, place in given}
+
+
+def _places(value: Any, path: KeyPath, origin: str, is_option: bool) -> Places:
+    kind, inside = quoted(value) if isinstance(value, str) else str(value), []
+    if isinstance(value, dict):
+        kind, inside = "a mapping", list(value.items())
+    elif isinstance(value, list | tuple):
+        kind, inside = "a list", list(enumerate(value))
+    places = {path: Place(0, None, kind, origin, is_option)}
+    for key, inner in inside:
+        places |= _places(inner, (*path, key), origin, is_option)
+    return places
 
 
 def load(
@@ -45,22 +91,23 @@ def load(
     validated at once. Raises UsageError where only those are wrong.
     """
     text = text_file.read(path, most=MAX_SIZE, fix=create, may_be_pipe=may_be_pipe)
-    return parse(text, model, origin=str(path), amend=amend, folder=folder)
+    source = amend(read(text, origin=str(path)))
+    return validated(source, model, origin=str(path), text=text, folder=folder)
 
 
-def parse(
-    text: str,
-    model: type[M],
-    *,
-    origin: str,
-    amend: Amend = lambda source: source,
-    folder: Path | None = None,
-) -> M:
+def read(text: str, *, origin: str) -> Source:
+    """Return the one mapping in `text`, empty if `text` says nothing. Raises BadFile."""
     try:
-        source = read(text)
+        data, places = spec_document(text)
     except Refused as refused:
         raise _error(origin, text, list(refused.faults)) from refused
-    return validated(amend(source), model, origin=origin, text=text, folder=folder)
+    if data is None:
+        return Source()
+    if not isinstance(data, dict):
+        place = places[()]
+        fault = Fault(place.line, f"the document must be a mapping of keys, not {place.kind}")
+        raise _error(origin, text, [fault])
+    return Source(data, places)
 
 
 def validated(source: Source, model: type[M], *, origin: str, text: str = "", folder: Path | None = None) -> M:
@@ -72,7 +119,7 @@ def validated(source: Source, model: type[M], *, origin: str, text: str = "", fo
         try:
             document = model.model_validate_json(json.dumps(source.data), context=folder)
         except ValidationError as error:
-            for *parents, key in blanks(error, source):
+            for *parents, key in blanks(error, source.places):
                 target: Any = source.data
                 for parent in parents:
                     target = target[parent]
@@ -81,9 +128,9 @@ def validated(source: Source, model: type[M], *, origin: str, text: str = "", fo
         placed = getattr(document, "placed", None)
         return placed(source.origins(origin)) if placed else document
     except ValidationError as error:
-        raise _error(origin, text, faults(error, source, model)) from error
+        raise _error(origin, text, faults(error, source.places, model)) from error
     except Misfits as error:
-        raise _error(origin, text, misfitting(error, source)) from error
+        raise _error(origin, text, misfitting(error, source.places)) from error
 
 
 def require(kind: Any, text: str) -> None:

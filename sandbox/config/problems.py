@@ -9,8 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from sandbox.config.model import key_of
-from sandbox.config.yaml_source import Source
-from sandbox.config.yaml_text import Fault, KeyPath, Place
+from sandbox.config.yaml_text import Fault, KeyPath, Places
 
 # pydantic's error types, with a message for the author; {names} come from the error's context.
 _MESSAGES = {
@@ -46,24 +45,24 @@ class Misfits(ValueError):
         self.misfits = misfits
 
 
-def misfitting(error: Misfits, source: Source) -> list[Fault]:
-    found = [_at(_nearest(source.places, path), path, message) for path, message in error.misfits]
+def misfitting(error: Misfits, places: Places) -> list[Fault]:
+    found = [_at(places, path, message) for path, message in error.misfits]
     return sorted(found, key=lambda fault: fault.line)
 
 
-def faults(error: ValidationError, source: Source, model: type[Any]) -> list[Fault]:
+def faults(error: ValidationError, places: Places, model: type[Any]) -> list[Fault]:
     by_path: dict[KeyPath, list[Fault]] = {}
     for detail in error.errors(include_url=False):
         if detail["type"] == "default_factory_not_called":  # it follows from another fault
             continue
-        path = _walk(source.places, detail["loc"])
+        path = _walk(places, detail["loc"])
         cause = detail.get("ctx", {}).get("error")
         if isinstance(cause, Misfits):
             for below, message in cause.misfits:
                 at = (*path, *below)
-                by_path.setdefault(at, []).append(_at(_nearest(source.places, at), at, message))
+                by_path.setdefault(at, []).append(_at(places, at, message))
         else:
-            at, fault = _placed_fault(detail, path, source, model)
+            at, fault = _placed_fault(detail, path, places, model)
             by_path.setdefault(at, []).append(fault)
     # A union has an error for each of its members: the member that got furthest is the intended one.
     passed = {path[:length] for path in by_path for length in range(len(path))}
@@ -71,7 +70,7 @@ def faults(error: ValidationError, source: Source, model: type[Any]) -> list[Fau
     return sorted(deepest, key=lambda fault: fault.line)
 
 
-def _walk(places: dict[KeyPath, Place], loc: Sequence[str | int]) -> KeyPath:
+def _walk(places: Places, loc: Sequence[str | int]) -> KeyPath:
     # `loc` also contains union members and validators.
     path: KeyPath = ()
     for part in loc:
@@ -80,11 +79,11 @@ def _walk(places: dict[KeyPath, Place], loc: Sequence[str | int]) -> KeyPath:
     return path
 
 
-def blanks(error: ValidationError, source: Source) -> list[KeyPath]:
+def blanks(error: ValidationError, places: Places) -> list[KeyPath]:
     """Return the known keys without a value that `error` refuses."""
     refused = [detail["loc"] for detail in error.errors(include_url=False) if detail["type"] != "extra_forbidden"]
-    paths = dict.fromkeys(_walk(source.places, loc) for loc in refused)
-    return [path for path in paths if source.places[path].is_blank and isinstance(path[-1], str)]
+    paths = dict.fromkeys(_walk(places, loc) for loc in refused)
+    return [path for path in paths if places[path].is_blank and isinstance(path[-1], str)]
 
 
 def _allowed_keys(model: type[Any], loc: Sequence[str | int]) -> list[str]:
@@ -106,8 +105,8 @@ def _models(kind: Any) -> Iterator[Any]:
             yield from _models(inner)
 
 
-def _placed_fault(detail: ErrorDetails, path: KeyPath, source: Source, model: type[Any]) -> tuple[KeyPath, Fault]:
-    place, kind, loc = source.places[path], detail["type"], detail["loc"]
+def _placed_fault(detail: ErrorDetails, path: KeyPath, places: Places, model: type[Any]) -> tuple[KeyPath, Fault]:
+    place, kind, loc = places[path], detail["type"], detail["loc"]
     context: dict[str, Any] = detail.get("ctx", {})
     match kind:
         case "extra_forbidden":
@@ -119,30 +118,34 @@ def _placed_fault(detail: ErrorDetails, path: KeyPath, source: Source, model: ty
             return (*path, loc[-1]), Fault(place.line, f"missing key '{loc[-1]}'{inside}", f"add '{loc[-1]}:'")
         case "union_tag_not_found":
             key = context["discriminator"].strip("'")
-            return (*path, key), _at(place, path, f"missing key '{key}'", f"add '{key}:'")
+            return (*path, key), _at(places, path, f"missing key '{key}'", f"add '{key}:'")
         case "union_tag_invalid":
             at = (*path, context["discriminator"].strip("'"))
             message = f"must be one of {context['expected_tags']}, not '{context['tag']}'"
-            return at, _at(_nearest(source.places, at), at, message)
+            return at, _at(places, at, message)
         case "value_error":
-            return path, _at(place, path, str(context["error"]))
+            return path, _at(places, path, str(context["error"]))
     if kind not in _MESSAGES:
-        return path, _at(place, path, detail["msg"][:1].lower() + detail["msg"][1:])
+        return path, _at(places, path, detail["msg"][:1].lower() + detail["msg"][1:])
     message = _MESSAGES[kind].format_map(context).replace("at least 1 entries", "at least one entry")
     if kind not in ("too_short", "too_long"):  # the list itself is not worth repeating
         message = f"{message}, not {place.kind}"
     fix = f"put it in quotes: '{place.raw}'" if kind == "string_type" and place.raw else ""
-    return path, _at(place, path, message, fix)
+    return path, _at(places, path, message, fix)
 
 
-def _at(place: Place, path: KeyPath, message: str, fix: str = "") -> Fault:
+def _at(places: Places, path: KeyPath, message: str, fix: str = "") -> Fault:
+    nearest = path
+    while nearest not in places:
+        nearest = nearest[:-1]
+    place = places[nearest]
     if place.is_option:
         return Fault(0, message, fix, option=place.origin)
     return Fault(place.line, f"{dotted(path)}: {message}" if path else message, fix)
 
 
+# One fault for a value that fits no member of a union.
 def _joined(same: list[Fault]) -> Fault:
-    """Return one fault for a value that fits no member of a union."""
     first, *others = dict.fromkeys(same)
     if not others:
         return first
@@ -160,9 +163,3 @@ def _suggest(given: str, known: list[str]) -> str:
 
 def dotted(path: KeyPath) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
-
-
-def _nearest(places: dict[KeyPath, Place], path: KeyPath) -> Place:
-    while path not in places:
-        path = path[:-1]
-    return places[path]

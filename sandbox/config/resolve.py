@@ -11,9 +11,9 @@ from typing import Any, Literal, TypeVar
 
 from sandbox.config import loader
 from sandbox.config.checkout import Checkout, of_folder, own_name
+from sandbox.config.loader import FOLDER, PROJECT, RECORDED, Source
 from sandbox.config.schema import Spec
 from sandbox.config.schema.values import as_name, is_domain
-from sandbox.config.yaml_source import FOLDER, PROJECT, RECORDED, Source
 from sandbox.config.yaml_text import KeyPath
 from sandbox.errors import BadFile
 

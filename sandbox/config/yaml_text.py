@@ -56,6 +56,9 @@ class Place:
         return self.kind == "nothing" and self.raw == ""
 
 
+Places = dict[KeyPath, Place]
+
+
 class Refused(yaml.YAMLError):
     def __init__(self, *faults: Fault) -> None:
         super().__init__("; ".join(f"line {fault.line}: {fault.message}" for fault in faults))
@@ -109,9 +112,9 @@ def compose_document(text: str) -> Any:
     return _only(_Walk(_Plain).read(text))
 
 
-def spec_document(text: str) -> tuple[Any, dict[KeyPath, Place]]:
+def spec_document(text: str) -> tuple[Any, Places]:
     """Return the only document of a spec, None when it is empty, and how every value was written. Raises Refused."""
-    places: dict[KeyPath, Place] = {}
+    places: Places = {}
     return _only(_Walk(_Plain, places).read(text)), places
 
 
@@ -130,7 +133,7 @@ class _Walk:
     """
 
     kind: type[yaml.CSafeLoader]
-    places: dict[KeyPath, Place] | None = None
+    places: Places | None = None
     count: int = 0
     faults: list[Fault] = field(default_factory=list)
 

@@ -15,7 +15,7 @@ from sandbox.components.workloads import image_names, user_manifests
 from sandbox.components.workloads.chart_archives import ChartArchives, described
 from sandbox.components.workloads.helm import Helm
 from sandbox.components.workloads.image_names import ImageNames
-from sandbox.config import text_file, yaml_source
+from sandbox.config import text_file, yaml_text
 from sandbox.config.problems import dotted
 from sandbox.config.schema import Chart, Kustomization, ResolvedRegistry, Spec
 from sandbox.config.yaml_text import KeyPath
@@ -115,7 +115,7 @@ def _shown(file: Path) -> str:
 def _require_contexts(spec: Spec) -> None:
     if spec.push is None:
         return
-    places = yaml_source.read(text_file.read(spec.push)).places
+    _, places = yaml_text.spec_document(text_file.read(spec.push))
     for index, entry in enumerate(images_yaml.load(spec.push)):
         if isinstance(entry, FromBuild):
             file = entry.context / (entry.dockerfile or "Dockerfile")

@@ -1,4 +1,4 @@
-"""What a sandbox.yaml may say about the Kubernetes cluster, and where the images that it is made of come from."""
+"""What a sandbox.yaml may say about the Kubernetes cluster, its network, and the registries that it pulls from."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -7,7 +7,22 @@ from pydantic import BeforeValidator, Field
 
 from sandbox.config.capabilities import CAPABILITIES, Capabilities, ProviderName
 from sandbox.config.model import Document
-from sandbox.config.schema.values import FeatureGate, Label, LocalPath, Mirrors, NodePath, Release
+from sandbox.config.schema.values import (
+    AutoPort,
+    FeatureGate,
+    Label,
+    LocalPath,
+    Mirrors,
+    NodePath,
+    PodAddress,
+    Port,
+    ProxyUrl,
+    RegistryHost,
+    RegistryUrl,
+    Release,
+    Subdomain,
+    Unique,
+)
 
 MAX_NODES = 250  # each has a range of 256 addresses for its pods, of 65536
 
@@ -146,3 +161,100 @@ class Images(Document):
     @property
     def mirrors(self) -> Mapping[str, str]:
         return {"docker.io": self.mirror} if isinstance(self.mirror, str) else self.mirror or {}
+
+
+class OutboundProxy(Document):
+    """The proxy that the outside is reached through."""
+
+    http: ProxyUrl | None = Field(default=None, description="The URL of the proxy for http://.")
+    https: ProxyUrl | None = Field(default=None, description="The URL of the proxy for https://.")
+    no_proxy: tuple[Annotated[str, Field(pattern=r"^[^\s,]+$")], ...] = Field(
+        default=(),
+        description="Hosts, .domains and networks that are reached directly; the sandbox's own always are.",
+    )
+
+
+class Network(Document):
+    """How pods reach the outside; what is changed here takes effect with the next up, in a running sandbox too."""
+
+    nameservers: Literal["auto"] | Annotated[tuple[PodAddress, ...], Field(min_length=1, max_length=3), Unique] = Field(
+        default="auto",
+        description="The nameservers that outside names are resolved with, asked in this order; auto uses the "
+        "host's own, a VPN's for its domains, or public ones where pods cannot reach those.",
+    )
+    search: Annotated[tuple[Subdomain, ...], Field(max_length=8), Unique] = Field(
+        default=(),
+        description="Domains that pods try after the cluster's own for short names; pods that run keep what they have.",
+    )
+    hosts: dict[Subdomain, PodAddress] = Field(
+        default={}, description="Names that pods resolve to these addresses, outside the sandbox's domain."
+    )
+    proxy: Literal["auto"] | OutboundProxy = Field(
+        default="auto",
+        description="The proxy that the node pulls images through, and that pods in namespaces labelled "
+        "sandbox.dev/proxy=true get as variables; auto takes the one that HTTP_PROXY and HTTPS_PROXY name, {} none.",
+    )
+    ca: Literal["auto", "none"] | LocalPath = Field(
+        default="auto",
+        description="A file with the certificates of a company's CA, in PEM, for nodes, mirrors, pushes, charts and "
+        "namespaces labelled sandbox.dev/trust=true; auto takes those that this machine's administrator added to the "
+        "system's own.",
+    )
+
+
+class Registry(Document):
+    """The sandbox's private image registry, plain HTTP."""
+
+    port: AutoPort = Field(
+        default="auto",
+        description="The registry's port on 127.0.0.1; images are localhost:PORT/NAME. auto: 5001, else the next "
+        "free one, kept as long as the registry's data.",
+    )
+    tls: Annotated[tuple[RegistryHost, ...], Unique] = Field(
+        default=(),
+        description="Your own registries that run in the cluster, HOST or HOST:PORT as in image names, each inside the "
+        "sandbox's domain: the node pulls from them through the ingress, trusting the sandbox's CA.",
+    )
+    external: RegistryUrl | None = Field(
+        default=None,
+        description="An existing registry, HOST:PORT, to use instead of the sandbox's own: images are pushed to it and "
+        "nodes pull from it. localhost:PORT is reached by http, others by https unless they begin with http://.",
+    )
+    storage: LocalPath | None = Field(
+        default=None,
+        description="A folder for the registry's data, relative to this file's folder, which is never removed; by "
+        "default a volume of the engine that `down --purge` removes.",
+    )
+    mirrors: Annotated[tuple[RegistryUrl, ...], Unique] = Field(
+        default=(),
+        description="Registries whose images nodes pull through a cache next to the cluster, such as docker.io, with "
+        "the account of `docker login`; what the cache does not have comes from the registry itself.",
+    )
+
+
+class ResolvedRegistry(Registry):
+    """The registry on a port that is known, and its addresses."""
+
+    port: Port = 5001
+
+    @property
+    def address(self) -> str:
+        """Return the registry as users write it: `localhost:PORT`, or `external` as it is in the spec, maybe a URL."""
+        return self.external or self.local_names[0]
+
+    @property
+    def image_prefix(self) -> str:
+        return self.address.rpartition("://")[2]
+
+    @property
+    def push_url(self) -> str:
+        """Return its address for this machine: always IPv4 for the sandbox's own, bound on 127.0.0.1 only."""
+        return self.external or f"http://127.0.0.1:{self.port}"
+
+    @property
+    def local_names(self) -> tuple[str, ...]:
+        return f"localhost:{self.port}", f"127.0.0.1:{self.port}"
+
+    @property
+    def upstreams(self) -> tuple[str, ...]:
+        return tuple(one.rpartition("://")[2] for one in self.mirrors)

@@ -5,18 +5,15 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from sandbox.config.loader import CURRENT, Format
+from sandbox.config.loader import CURRENT, DEFAULT, PROGRAM, RECORDED, Format
 from sandbox.config.model import Document
 from sandbox.config.problems import Misfits
 from sandbox.config.rules import misfits
 from sandbox.config.schema.apply_schema import Addons, Applied
-from sandbox.config.schema.cluster_schema import Cluster, Images
+from sandbox.config.schema.cluster_schema import Cluster, Images, Network, Registry, ResolvedRegistry
 from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.config.schema.edge_schema import Certs, Edge, Ingress, ResolvedEdge, ResolvedTcpPort
-from sandbox.config.schema.network_schema import Network
-from sandbox.config.schema.registry_schema import Registry, ResolvedRegistry
 from sandbox.config.schema.values import Domain, Duration, LocalPath, Name, checked_name
-from sandbox.config.yaml_source import DEFAULT, PROGRAM, RECORDED
 from sandbox.config.yaml_text import KeyPath
 from sandbox.errors import UsageError
 from sandbox.names import is_below, moved_host
@@ -204,7 +201,6 @@ class ResolvedSpec(Spec):
 
 
 def _paths(data: Any, above: KeyPath = ()) -> Iterator[KeyPath]:
-    """Yield the path of every key that was set."""
     if isinstance(data, Document):
         data = {name: value for name, value in data if name in data.model_fields_set}
     if isinstance(data, Mapping):

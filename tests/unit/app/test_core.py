@@ -27,7 +27,8 @@ from sandbox.cli.prompts import Asking
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.cluster.steps import ClusterStep
-from sandbox.config.schema import Registry, ResolvedSpec
+from sandbox.config.schema import ResolvedSpec
+from sandbox.config.schema.cluster_schema import Registry
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.engine import ContainerSpec, Engine
 from sandbox.engine.labelled import NameTaken

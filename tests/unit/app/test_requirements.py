@@ -29,7 +29,8 @@ from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.route import Port, RegistryRoute, Route
 from sandbox.components.registry import container_step
-from sandbox.config.schema import ResolvedSpec, Spec, TcpPort
+from sandbox.config.schema import ResolvedSpec, Spec
+from sandbox.config.schema.edge_schema import TcpPort
 from sandbox.engine import Bind, ContainerSpec
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.names import EDGE, LABEL, Home

@@ -19,7 +19,7 @@ from sandbox.app.running import registry_upkeep
 from sandbox.app.session import Session
 from sandbox.cli import output
 from sandbox.cli.push_images import push_images as command
-from sandbox.config.loader import parse
+from sandbox.config.loader import load
 from sandbox.engine import Bind, ContainerSpec, Engine
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.images.image_push import ImagePush
@@ -69,7 +69,7 @@ def no_engine() -> None:
 
 
 def lock_of(folder: Path) -> Lock:
-    return parse((folder / "images.lock.yaml").read_text(), Lock, origin="lock")
+    return load(folder / "images.lock.yaml", Lock)
 
 
 def test_images_are_pushed_locked_and_reported(folder: Path, registry: Simulator) -> None:

@@ -15,7 +15,7 @@ from sandbox.errors import BadFile, UsageError
 
 
 def parse(text: str) -> Spec:
-    return loader.parse(text, Spec, origin="s.yaml")
+    return loader.validated(loader.read(text, origin="s.yaml"), Spec, origin="s.yaml", text=text)
 
 
 def refusal(text: str) -> UsageError:

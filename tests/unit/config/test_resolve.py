@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from sandbox.config import resolve
-from sandbox.config.schema import Certs, Cluster, Registry, ResolvedRegistry, ResolvedSpec, Spec
+from sandbox.config.schema import Cluster, ResolvedRegistry, ResolvedSpec, Spec
+from sandbox.config.schema.cluster_schema import Registry
+from sandbox.config.schema.edge_schema import Certs
 from sandbox.errors import BadFile, UsageError
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.config.loader import parse
+from sandbox.config import loader
 from sandbox.errors import UsageError
 from sandbox.images import lockfile
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
@@ -51,7 +51,8 @@ def test_a_lock_of_what_was_pushed_promises_just_that(manifest: list[Entry]) -> 
         for one in manifest
     ]
     made = of(*manifest).renewed(results, None, Compression.RAW)
-    read = parse(lockfile.dump(made), Lock, origin="lock")
+    source = loader.read(lockfile.dump(made), origin="lock")
+    read = loader.validated(source, Lock, origin="lock")
     assert (read, lockfile.changes(made, read)) == (made, ())
     promised = of(*manifest).promises(read)
     assert {t: p.digest for t, p in promised.items()} == {target(r.target): r.digest for r in results}

@@ -26,7 +26,7 @@ from tests.unit.components.credentials.conftest import Write, docker_config, ref
 
 
 def parse(text: str) -> Spec:
-    return loader.parse(text, Spec, origin="sandbox.yaml")
+    return loader.validated(loader.read(text, origin="sandbox.yaml"), Spec, origin="sandbox.yaml", text=text)
 
 
 def test_files_are_found_from_the_specs_folder_or_the_users(tmp_path: Path, isolated_home: Path) -> None:

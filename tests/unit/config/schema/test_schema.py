@@ -16,7 +16,7 @@ from sandbox.errors import UsageError
 
 
 def parse(text: str) -> Spec:
-    return loader.parse(text, Spec, origin="sandbox.yaml")
+    return loader.validated(loader.read(text, origin="sandbox.yaml"), Spec, origin="sandbox.yaml", text=text)
 
 
 def refusal(text: str) -> UsageError:

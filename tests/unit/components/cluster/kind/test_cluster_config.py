@@ -17,7 +17,7 @@ TAGS = Tags(etcd="3.6.16-0", coredns="v1.14.3")
 def parsed(
     shape: str = "{}", *, cgroup_version: int = 2, tags: Tags | None = None
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    spec = loader.parse(f"cluster: {shape}", Spec, origin="sandbox.yaml")
+    spec = loader.validated(loader.read(f"cluster: {shape}", origin="sandbox.yaml"), Spec, origin="sandbox.yaml")
     text = config("sandbox-demo", spec.cluster, cgroup_version=cgroup_version, tags=tags)
     content = yaml.safe_load(text)
     patches = [yaml.safe_load(patch) for patch in content["kubeadmConfigPatches"]]
