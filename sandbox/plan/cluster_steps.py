@@ -11,7 +11,6 @@ from sandbox.bundle.system_images import IN_PODS, OwnImages
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_charts import AddonCharts
 from sandbox.components.addons.addon_manager import AddonManager, AddonStep
-from sandbox.components.addons.addon_objects import AddonImages
 from sandbox.components.addons.catalogue import WantedAddon
 from sandbox.components.addons.load_balancers import LoadBalancersStep
 from sandbox.components.cluster.dns import DnsStep
@@ -132,13 +131,6 @@ def load_balancers(site: ClusterSite) -> LoadBalancersStep:
 
 def _addon_manager(site: ClusterSite) -> AddonManager:
     spec, names = site.spec, site.names
-    images = AddonImages(
-        engine=site.engine,
-        sandbox=names,
-        provider=site.provider,
-        store=site.store,
-        pulled=_pulled(spec, site.own),
-    )
     charts = AddonCharts(
         names=names,
         engine=site.engine,
@@ -150,8 +142,12 @@ def _addon_manager(site: ClusterSite) -> AddonManager:
     )
     catalogue.without_minikubes(spec)  # so that an addon that does not exist is reported at once
     return AddonManager(
-        images=images,
+        names=names,
+        engine=site.engine,
+        provider=site.provider,
+        store=site.store,
         charts=charts,
+        pulled=_pulled(spec, site.own),
         uses=_uses(spec, of_minikube=False),
         values={
             "sandbox": spec.name,

@@ -3,7 +3,7 @@
 What an addon's addon.yaml does not pin is locked by the user's first `enable`, for all their sandboxes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +13,7 @@ import yaml
 
 from sandbox.bundle.published import mirrored
 from sandbox.bundle.store import Store
-from sandbox.components.addons.addon_objects import Objects
-from sandbox.components.addons.catalogue import Addon, AddonChart
+from sandbox.components.addons.catalogue import AddonChart
 from sandbox.components.workloads.chart_archives import ChartArchives, ChartChanged, lock
 from sandbox.components.workloads.charts_step import ChartsStep, pulled
 from sandbox.components.workloads.helm import Helm
@@ -24,18 +23,16 @@ from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.images.lockfile import LockFile, dump, lock_of, lock_path
 from sandbox.images.registry_content import ADDONS, image_size, prune, tagged_below
-from sandbox.kube.api import Cluster, Say, title
-from sandbox.kube.manifests import ingress_hosts, namespace
+from sandbox.kube.api import Say
 from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.records import Records
 from sandbox.names import Names
 from sandbox.oci import reference as references
 from sandbox.oci.client import Client
-from sandbox.step import Progress, Status, Step, Work
+from sandbox.step import Progress, Step
 from sandbox.system import files
 
 HEADER = "# Written by `sandbox`: the images of an addon's chart.\n"
-CLASS = "nginx"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +61,6 @@ class AddonCharts:
     push: Callable[[Path], Step]
     mirrors: Mapping[str, str]
 
-    def check(self, use: ChartUse) -> Status:
-        return self._step(use).check()
-
     def prepare(self, use: ChartUse, say: Say) -> tuple[ObjectKey, ...]:
         """Pull the chart and push its images; returns the kinds that it defines. Raises SandboxError."""
         chart, helm = self._remote(use), Helm.find(self.store)
@@ -85,9 +79,6 @@ class AddonCharts:
             self._manifest(use.addon).unlink(missing_ok=True)
         return tuple(ObjectKey.of(manifest) for manifest in objects if manifest["kind"] == "CustomResourceDefinition")
 
-    def install(self, use: ChartUse, work: Work) -> None:
-        self._step(use).apply(Progress(work.say))
-
     def uninstall(self, addon: str, say: Say) -> None:
         """Uninstall the addon's release and remove its images, if this user's commands made it. Raises SandboxError."""
         records, name = Records.of(self.names), _record(addon)
@@ -104,7 +95,7 @@ class AddonCharts:
         file = self._size(addon)
         return int(file.read_text(encoding="utf-8")) if file.exists() else None
 
-    def _step(self, use: ChartUse) -> ChartsStep:
+    def step(self, use: ChartUse) -> ChartsStep:
         manifest = self._manifest(use.addon)
         images = self.images.with_images(manifest if manifest.exists() else None)
         return self._charts_step((self._remote(use),), images, _record(use.addon))
@@ -182,42 +173,6 @@ class AddonCharts:
 
     def _values(self, addon: str) -> Path:
         return self.names.addon_values / f"{addon}.yaml"
-
-
-def around(addon: Addon, host: str) -> Objects:
-    about = addon.about
-    if about.chart is None:
-        return ()
-    place = about.chart.namespace or addon.name
-    if about.page is None:
-        return (namespace(place),)
-    backend = {"service": {"name": about.page.service, "port": {"number": about.page.port}}}
-    rule = {"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
-    ingress = {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "Ingress",
-        "metadata": {"name": f"addon-{addon.name}", "namespace": place},
-        "spec": {"ingressClassName": CLASS, "tls": [{"hosts": [host]}], "rules": [rule]},
-    }
-    return (namespace(place), ingress)
-
-
-def require_free(cluster: Cluster, objects: Objects, created: Iterable[ObjectKey]) -> None:
-    """Raise SandboxError where the host of an addon's page is another Ingress's, which would share its paths."""
-    ingresses = [manifest for manifest in objects if manifest["kind"] == "Ingress"]
-    own = set(map(ObjectKey.of, ingresses))
-    hosts = {host for manifest in ingresses for host in ingress_hosts(manifest)}
-    for live in cluster.list("networking.k8s.io/v1", "Ingress") if hosts else ():
-        key = ObjectKey.of(live)
-        taken = hosts.intersection(ingress_hosts(live))
-        if key in own.intersection(created) or not (taken or key in own):
-            continue
-        raise SandboxError(
-            f"{min(taken or hosts)} is a host of {title(live)} already",
-            details=f"in the namespace {live['metadata']['namespace']}; nothing was changed",
-            fix="give that Ingress another host, or delete it",
-            id="domain-taken",
-        )
 
 
 def _record(addon: str) -> str:

@@ -1,15 +1,20 @@
 """Addons of the spec and of commands: applied, checked, and removed when no longer wanted."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from sandbox.components.addons import addon_charts, addon_objects
+from sandbox.bundle import machine_node, published
+from sandbox.bundle.recipe import Recipe, recipes
+from sandbox.bundle.store import Store
+from sandbox.components.addons import addon_objects
 from sandbox.components.addons.addon_charts import AddonCharts, ChartUse
-from sandbox.components.addons.addon_objects import LABEL, AddonImages, Objects, Record, used
+from sandbox.components.addons.addon_objects import LABEL, Objects, Record, used
 from sandbox.components.addons.catalogue import ChosenAddon, WantedAddon, choose
 from sandbox.components.workloads import applying
+from sandbox.engine import Engine
 from sandbox.engine.container_host import joined
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube import object_keys
@@ -18,8 +23,9 @@ from sandbox.kube.apply_attempts import apply_patiently
 from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.readiness import wait_ready
 from sandbox.kube.records import Records
-from sandbox.names import port_suffix
-from sandbox.step import NothingToUndo, State, Status, Work
+from sandbox.names import Names, port_suffix
+from sandbox.provider import Provider
+from sandbox.step import NothingToUndo, Progress, State, Status, Work
 from sandbox.system.wait import wait_until
 
 # The self-signed certificate of a kubelet that has none of the cluster's CA, and that of the kubelet's own CA.
@@ -35,13 +41,18 @@ class AddonManager:
     """The addons of one sandbox, each with a sealed record in the cluster of its objects and who asked for it.
 
     `uses` are those of the spec, `asked` one that a command enables now; others of commands are known by their records
-    alone. `values` fill placeholders of every addon. `served`: the sandbox has an ingress controller for their pages.
+    alone. `values` fill placeholders of every addon. `pulled` are published images, by digest, of components that the
+    bundle lacks. `served`: the sandbox has an ingress controller for their pages.
     """
 
-    images: AddonImages
+    names: Names
+    engine: Engine
+    provider: Provider
+    store: Store
     charts: AddonCharts
     uses: tuple[WantedAddon, ...]
     values: Mapping[str, str]
+    pulled: Mapping[str, str] = field(default_factory=dict)
     asked: tuple[str, ...] = ()
     served: bool = True
 
@@ -82,7 +93,7 @@ class AddonManager:
 
     def records(self) -> dict[str, Record]:
         """Return the records of addons in the cluster, by name; what a pod wrote there is none."""
-        records = self._records.list(LABEL)
+        records = Records.of(self.names).list(LABEL)
         return {record.labels[LABEL]: Record.of(record.labels[LABEL], record.data) for record in records}
 
     def chosen(self, records: Mapping[str, Record]) -> tuple[ChosenAddon, ...]:
@@ -97,7 +108,7 @@ class AddonManager:
         if (record.digest, record.by) != (applying.digest(objects), chosen.by):
             return Status(State.DRIFTED, "has changed")
         if use := self._chart(chosen):
-            status = self.charts.check(use)
+            status = self.charts.step(use).check()
             if status.state is not State.READY:
                 return Status(State.DRIFTED, status.detail)
         lacking = next(addon_objects.lacking(self.cluster, objects, chosen.addon.about.ready), None)
@@ -111,19 +122,19 @@ class AddonManager:
         object_keys.remove(self.cluster, (key for key in record.objects if key.kind == KIND))
         self.charts.uninstall(record.name, say)
         object_keys.remove(self.cluster, record.objects)
-        self._records.delete(record.title)
+        Records.of(self.names).delete(record.title)
 
     @property
     def cluster(self) -> Cluster:
-        return Cluster(self.images.sandbox.kubeconfig)
+        return Cluster(self.names.kubeconfig)
 
     def _install(self, chosen: ChosenAddon, before: Record | None, *, last: bool, work: Work) -> None:
         cluster, objects, about = self.cluster, self._objects(chosen), chosen.addon.about
-        self.images.supply(chosen.name, about.images.values(), work.say)
+        self._supply(chosen, work.say)
         old = before.objects if before else ()
         use = self._chart(chosen)
         if use is not None:
-            addon_charts.require_free(cluster, objects, old)
+            addon_objects.require_free(cluster, objects, old)
         kinds = self.charts.prepare(use, work.say) if use else ()
         keys = [*(ObjectKey.of(manifest) for manifest in objects), *kinds]
         foreign = object_keys.existing(cluster, [key for key in keys if key not in old])
@@ -137,7 +148,7 @@ class AddonManager:
             for manifest in objects:
                 if manifest["kind"] in AHEAD:
                     apply_patiently(cluster, manifest, say=work.say)
-            self.charts.install(use, work)
+            self.charts.step(use).apply(Progress(work.say))
         for manifest in objects:
             apply_patiently(cluster, manifest, say=work.say)
         object_keys.remove(cluster, dropped)
@@ -150,6 +161,43 @@ class AddonManager:
             lambda: next(addon_objects.unmet(cluster, about.ready), None), what=f"addon {chosen.name}", timeout=TIMEOUT
         )
 
+    def _supply(self, chosen: ChosenAddon, say: Say) -> None:
+        components = chosen.addon.about.images.values()
+        missing = [self._recipe(name) for name in components if not self._on_nodes(self._image(name))]
+        for recipe in missing:
+            if recipe.name not in self.pulled and not self.store.has(recipe):
+                raise SandboxError(
+                    f"the addon '{chosen.name}' needs {recipe.name}, which the bundle lacks",
+                    fix=f"{published.BUILD} {recipe.name}",
+                    id="no-bundle",
+                )
+        for recipe in missing:
+            if self.store.has(recipe):
+                self.provider.load(self.store.image(recipe))
+                continue
+            build, reference = f"{published.BUILD} {recipe.name}", self.pulled[recipe.name]
+            name = published.fetch(self.engine, recipe.name, reference, say, build)
+            with machine_node.saved(self.engine, name) as archive:
+                self.provider.load(archive)
+
+    def _image(self, component: str) -> str:
+        recipe = self._recipe(component)
+        if recipe.name in self.pulled and not self.store.has(recipe):
+            return published.local_name(recipe.name, self.pulled[recipe.name])
+        return recipe.reference
+
+    def _on_nodes(self, image: str) -> bool:
+        nodes, argv = self.provider.nodes, ["crictl", "inspecti", "--quiet", image]
+        return all(nodes.engine.execute(node, argv)[0] == 0 for node in nodes.running())
+
+    @staticmethod
+    def _recipe(component: str) -> Recipe:
+        recipe = recipes().get(component)
+        if recipe is None or recipe.image is None:
+            names = ", ".join(name for name, other in recipes().items() if other.image)
+            raise UsageError(f"the bundle has no image '{component}'", fix=f"it has: {names}")
+        return recipe
+
     def url(self, chosen: ChosenAddon) -> str | None:
         return self._url(chosen.name) if self.host(chosen) else None
 
@@ -160,11 +208,11 @@ class AddonManager:
         """Return how to use the addon: its hint, and how to sign in, a line each."""
         about, lines = chosen.addon.about, []
         if about.hint:
-            lines.append(addon_objects.fill(about.hint, self._filling(chosen, about.hint)))
+            lines.append(self._filled(chosen, about.hint))
         if login := about.login:
             place = (about.chart.namespace if about.chart else None) or chosen.name
             template = f"go-template='{{{{index .data \"{login.key}\" | base64decode}}}}'"
-            kubectl = f"kubectl --context {self.images.sandbox.cluster} get secret {login.secret} -n {place}"
+            kubectl = f"kubectl --context {self.names.cluster} get secret {login.secret} -n {place}"
             lines.append(f"user {login.user}, password: {kubectl} -o {template}")
         return tuple(lines)
 
@@ -172,15 +220,11 @@ class AddonManager:
         chart = chosen.addon.about.chart
         if chart is None:
             return None
-        values = addon_objects.fill(chart.values, self._filling(chosen, chart.values))
+        values = self._filled(chosen, chart.values)
         return ChartUse(addon=chosen.name, chart=chart, values=values, chosen=chosen.chart_values)
 
-    @property
-    def _records(self) -> Records:
-        return Records(self.cluster, self.images.sandbox)
-
     def _write(self, record: Record) -> None:
-        self._records.write(record.title, record.data(), {LABEL: record.name})
+        Records.of(self.names).write(record.title, record.data(), {LABEL: record.name})
 
     def _host(self, addon: str) -> str:
         return f"{addon}.{self.values['domain']}"
@@ -189,17 +233,16 @@ class AddonManager:
         return f"https://{self._host(addon)}{port_suffix(int(self.values['https_port']))}"
 
     def _objects(self, chosen: ChosenAddon) -> Objects:
-        objects = (*addon_charts.around(chosen.addon, self._host(chosen.name)), *addon_objects.load(chosen))
-        values = self._filling(chosen, objects)
-        return tuple(addon_objects.fill(manifest, values) for manifest in objects)
+        objects = (*addon_objects.around(chosen.addon, self._host(chosen.name)), *addon_objects.load(chosen))
+        return tuple(self._filled(chosen, objects))
 
-    def _filling(self, chosen: ChosenAddon, content: object) -> dict[str, str]:
+    def _filled(self, chosen: ChosenAddon, content: Any) -> Any:
         own = {"host": self._host(chosen.name), "url": self._url(chosen.name)}
-        references = {key: self.images.reference(name) for key, name in chosen.addon.about.images.items()}
+        references = {key: self._image(name) for key, name in chosen.addon.about.images.items()}
         values = {**self.values, **own, **chosen.placeholders, **references}
-        nodes = self.images.provider.nodes
+        nodes = self.provider.nodes
         facts = {
-            "password": lambda: self._records.secret(f"addon {chosen.name}"),
+            "password": lambda: Records.of(self.names).secret(f"addon {chosen.name}"),
             "node": lambda: nodes.control_plane,
             "node_address": lambda: self._address(nodes.control_plane),
             # Lines of a hosts(5) file, since pods do not resolve the nodes' names.
@@ -208,18 +251,18 @@ class AddonManager:
             "load_balancer_addresses": self._load_balancer_addresses,
         }
         names = used(content)
-        return values | {name: fact() for name, fact in facts.items() if name in names}
+        return addon_objects.fill(content, values | {name: fact() for name, fact in facts.items() if name in names})
 
     def _address(self, node: str) -> str:
-        network, container = self.images.provider.nodes.network, self.images.engine.container(node)
+        network, container = self.provider.nodes.network, self.engine.container(node)
         address = container.addresses.get(network) if container else None
         if address is None:
             raise SandboxError(f"{node} has no address on the network {network}", fix="sandbox up")
         return address
 
     def _load_balancer_addresses(self) -> str:
-        network = joined(self.images.engine, self.images.provider.nodes.network)
-        chosen = network.name != self.images.sandbox.network
+        network = joined(self.engine, self.provider.nodes.network)
+        chosen = network.name != self.names.network
         addresses = service_addresses(network.subnet, network.lower, chosen=chosen)
         if addresses is None:
             raise UsageError(
@@ -229,7 +272,7 @@ class AddonManager:
         return f"{addresses[1]}-{addresses[-2]}"
 
     def _kubelet_authority(self, node: str) -> str:
-        if (content := self.images.provider.nodes.engine.read_file(node, KUBELET_CERTIFICATE)) is None:
+        if (content := self.provider.nodes.engine.read_file(node, KUBELET_CERTIFICATE)) is None:
             raise SandboxError(f"the kubelet's certificate is not at {KUBELET_CERTIFICATE} of {node}")
         return content.decode()
 

@@ -1,28 +1,23 @@
-"""The objects of an addon's manifests, the record of those it made, and the images of the bundle that they run."""
+"""The objects of an addon: of its manifests and of its page, what they lack in a cluster, and the record of them."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from sandbox.bundle import machine_node, published
-from sandbox.bundle.recipe import Recipe, recipes
-from sandbox.bundle.store import Store
-from sandbox.components.addons.catalogue import ChosenAddon, Condition
-from sandbox.engine import Engine
-from sandbox.errors import SandboxError, UsageError
+from sandbox.components.addons.catalogue import Addon, ChosenAddon, Condition
+from sandbox.components.workloads import applying
+from sandbox.errors import SandboxError
 from sandbox.kube import manifests, object_keys
-from sandbox.kube.api import Cluster, Say, title
-from sandbox.kube.deletion import is_leaving
+from sandbox.kube.api import Cluster, title
+from sandbox.kube.manifests import ingress_hosts, namespace
 from sandbox.kube.object_keys import ObjectKey
-from sandbox.kube.workload_status import LEAVING, WORKLOADS, progress
-from sandbox.names import Names
-from sandbox.provider import Provider
 
 LABEL = "sandbox.dev/addon"
+CLASS = "nginx"
 _PLACEHOLDER = re.compile(r"\$\{([a-z][a-z0-9_]*)\}")
 Objects = tuple[dict[str, Any], ...]
 
@@ -70,6 +65,42 @@ def used(content: Any) -> frozenset[str]:
     return frozenset(_PLACEHOLDER.findall(json.dumps(content, default=str)))
 
 
+def around(addon: Addon, host: str) -> Objects:
+    about = addon.about
+    if about.chart is None:
+        return ()
+    place = about.chart.namespace or addon.name
+    if about.page is None:
+        return (namespace(place),)
+    backend = {"service": {"name": about.page.service, "port": {"number": about.page.port}}}
+    rule = {"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
+    ingress = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": f"addon-{addon.name}", "namespace": place},
+        "spec": {"ingressClassName": CLASS, "tls": [{"hosts": [host]}], "rules": [rule]},
+    }
+    return (namespace(place), ingress)
+
+
+def require_free(cluster: Cluster, objects: Objects, created: Iterable[ObjectKey]) -> None:
+    """Raise SandboxError where the host of an addon's page is another Ingress's, which would share its paths."""
+    ingresses = [manifest for manifest in objects if manifest["kind"] == "Ingress"]
+    own = set(map(ObjectKey.of, ingresses))
+    hosts = {host for manifest in ingresses for host in ingress_hosts(manifest)}
+    for live in cluster.list("networking.k8s.io/v1", "Ingress") if hosts else ():
+        key = ObjectKey.of(live)
+        taken = hosts.intersection(ingress_hosts(live))
+        if key in own.intersection(created) or not (taken or key in own):
+            continue
+        raise SandboxError(
+            f"{min(taken or hosts)} is a host of {title(live)} already",
+            details=f"in the namespace {live['metadata']['namespace']}; nothing was changed",
+            fix="give that Ingress another host, or delete it",
+            id="domain-taken",
+        )
+
+
 def load(chosen: ChosenAddon) -> Objects:
     objects = manifests.load(chosen.addon.files)
     for manifest in objects:
@@ -81,13 +112,8 @@ def load(chosen: ChosenAddon) -> Objects:
 def lacking(cluster: Cluster, objects: Objects, conditions: Iterable[Condition]) -> Iterator[str]:
     """Yield what the objects still lack to be ready. Raises ClusterError when a workload cannot become ready."""
     for manifest in objects:
-        live = cluster.live(manifest)
-        if live is None:
-            yield f"{title(manifest)} is gone"
-        elif is_leaving(live):
-            yield f"{title(manifest)} {LEAVING}"
-        elif manifest["kind"] in WORKLOADS and (pending := progress(live)):
-            yield f"{title(manifest)}: {pending}"
+        if fault := applying.fault(manifest, cluster.live(manifest), "gone"):
+            yield fault
     yield from unmet(cluster, conditions)
 
 
@@ -99,51 +125,3 @@ def unmet(cluster: Cluster, conditions: Iterable[Condition]) -> Iterator[str]:
         state = states.get(expected.condition, {})
         if state.get("status") != "True":
             yield f"{key} is not {expected.condition}: {state.get('message', 'no message yet')}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class AddonImages:
-    """The places from which components come: `pulled` are published images, by digest, of those the bundle lacks."""
-
-    engine: Engine
-    sandbox: Names
-    provider: Provider
-    store: Store
-    pulled: Mapping[str, str] = field(default_factory=dict)
-
-    def supply(self, addon: str, components: Iterable[str], say: Say = lambda _: None) -> None:
-        """Load the components into nodes that lack them. Raises SandboxError."""
-        missing = [self._recipe(name) for name in components if not self._on_nodes(self.reference(name))]
-        for recipe in missing:
-            if recipe.name not in self.pulled and not self.store.has(recipe):
-                raise SandboxError(
-                    f"the addon '{addon}' needs {recipe.name}, which the bundle lacks",
-                    fix=f"{published.BUILD} {recipe.name}",
-                    id="no-bundle",
-                )
-        for recipe in missing:
-            if self.store.has(recipe):
-                self.provider.load(self.store.image(recipe))
-                continue
-            build, reference = f"{published.BUILD} {recipe.name}", self.pulled[recipe.name]
-            name = published.fetch(self.engine, recipe.name, reference, say, build)
-            with machine_node.saved(self.engine, name) as archive:
-                self.provider.load(archive)
-
-    def reference(self, component: str) -> str:
-        recipe = self._recipe(component)
-        if recipe.name in self.pulled and not self.store.has(recipe):
-            return published.local_name(recipe.name, self.pulled[recipe.name])
-        return recipe.reference
-
-    def _on_nodes(self, image: str) -> bool:
-        nodes, argv = self.provider.nodes, ["crictl", "inspecti", "--quiet", image]
-        return all(nodes.engine.execute(node, argv)[0] == 0 for node in nodes.running())
-
-    @staticmethod
-    def _recipe(component: str) -> Recipe:
-        recipe = recipes().get(component)
-        if recipe is None or recipe.image is None:
-            names = ", ".join(name for name, other in recipes().items() if other.image)
-            raise UsageError(f"the bundle has no image '{component}'", fix=f"it has: {names}")
-        return recipe

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from sandbox.kube import deletion, object_keys
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.apply_attempts import APPLY_TIMEOUT, UNKNOWN, attempt
+from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import is_builtin
 from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.records import Records
-from sandbox.kube.workload_status import has_failed
+from sandbox.kube.workload_status import LEAVING, WORKLOADS, has_failed, progress
 from sandbox.system.wait import WaitTimeout, wait_until
 
 # These contain nothing of their own: a Job and a Pod run again, a binding is effective again at once.
@@ -168,6 +169,21 @@ def _refused(manifest: Manifest, error: ClusterError, context: str) -> ClusterEr
         fix=f"{command}{loses}, then sandbox up; or change that back",
         status=error.status,
     )
+
+
+def fault(manifest: Manifest, live: Manifest | None, gone: str) -> str | None:
+    """Return why an applied object is not as it should be, or None; `gone` describes one that does not exist.
+
+    Raises ClusterError for a workload that has failed.
+    """
+    if live is None:
+        # The cluster deletes it once it has ended (Job, spec.ttlSecondsAfterFinished).
+        ends = manifest["kind"] == "Job" and (manifest.get("spec") or {}).get("ttlSecondsAfterFinished") is not None
+        return None if ends else f"{title(manifest)} is {gone}"
+    if is_leaving(live):
+        return f"{title(manifest)} {LEAVING}"
+    pending = progress(live) if live["kind"] in WORKLOADS else None
+    return f"{title(manifest)}: {pending}" if pending else None
 
 
 @dataclass(frozen=True)

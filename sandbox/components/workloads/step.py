@@ -15,7 +15,7 @@ from sandbox.kube.manifests import LAST, ordered
 from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.readiness import wait_ready
 from sandbox.kube.records import Records
-from sandbox.kube.workload_status import LEAVING, WORKLOADS, progress
+from sandbox.kube.workload_status import WORKLOADS, progress
 from sandbox.names import Names
 from sandbox.oci.oci_errors import RegistryError
 from sandbox.quantities import count
@@ -95,8 +95,8 @@ class ApplyStep(NothingToUndo):
         if record.digest and record.digest != applying.digest(placed):
             return Status(State.DRIFTED, "the manifests or their images have changed")
         for manifest in placed:
-            if fault := _fault(manifest, cluster.live(manifest), "gone" if record.digest else "not there yet"):
-                return Status(State.DRIFTED, f"{title(manifest)}{fault}")
+            if fault := applying.fault(manifest, cluster.live(manifest), "gone" if record.digest else "not there yet"):
+                return Status(State.DRIFTED, fault)
         if not record.digest:
             return Status(State.DRIFTED, "the last `up` did not come to its end")
         kept = [str(key) for key in record.keys if key not in keys]
@@ -201,17 +201,6 @@ class ApplyStep(NothingToUndo):
         if manifest["kind"] == "Namespace":
             return None
         return self.within.name if self.within else manifest["metadata"].get("namespace", "default")
-
-
-def _fault(manifest: Manifest, live: Manifest | None, gone: str) -> str:
-    if live is None:
-        # The cluster deletes it once it has ended (Job, spec.ttlSecondsAfterFinished).
-        ends = manifest["kind"] == "Job" and (manifest.get("spec") or {}).get("ttlSecondsAfterFinished") is not None
-        return "" if ends else f" is {gone}"
-    if is_leaving(live):
-        return f" {LEAVING}"
-    pending = progress(live) if live["kind"] in WORKLOADS else None
-    return f": {pending}" if pending else ""
 
 
 @dataclass(frozen=True)

@@ -290,7 +290,7 @@ def test_image_the_bundle_lacks_is_pulled_where_that_is_allowed(place: Home, sou
     images = {"source": source, "mirror": {"registry.k8s.io": "mirror.example/k8s"}}
     step = one(AddonStep, build(Spec.model_validate({"images": images}), place, bundle()))
     image = versions().addons["metrics-server"].replace("registry.k8s.io/", "mirror.example/k8s/")
-    assert step.manager.images.pulled.get("metrics-server") == (image if pulled else None)
+    assert step.manager.pulled.get("metrics-server") == (image if pulled else None)
 
 
 def bundle() -> OwnImages:

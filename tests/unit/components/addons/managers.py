@@ -9,7 +9,6 @@ from sandbox.bundle.recipe import recipes
 from sandbox.bundle.store import Store
 from sandbox.components.addons.addon_charts import AddonCharts
 from sandbox.components.addons.addon_manager import AddonManager
-from sandbox.components.addons.addon_objects import AddonImages
 from sandbox.components.addons.catalogue import WantedAddon
 from sandbox.components.cluster.kind.command import Kind
 from sandbox.components.workloads.image_names import ImageNames
@@ -46,10 +45,15 @@ def addon_manager(
         push=push,
         mirrors={},
     )
-    images = AddonImages(
-        engine=engine, sandbox=names, provider=provider(engine, names, Kind(kind, NETWORK)), store=store
+    return AddonManager(
+        names=names,
+        engine=engine,
+        provider=provider(engine, names, Kind(kind, NETWORK)),
+        store=store,
+        charts=charts,
+        uses=tuple(map(WantedAddon, uses)),
+        values=values,
     )
-    return AddonManager(images=images, charts=charts, uses=tuple(map(WantedAddon, uses)), values=values)
 
 
 def add_node(engine: FakeEngine, names: Names) -> FakeContainer:

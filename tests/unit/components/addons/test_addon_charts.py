@@ -74,7 +74,7 @@ class Scene:
         self.manager.remove(record)
 
     def manifest(self) -> str:
-        names = self.manager.images.sandbox
+        names = self.manager.names
         release = Helm.find(Store(names.home.bundle)).release("mine", "mine", names.kubeconfig)
         assert release is not None
         return release.manifest

@@ -88,7 +88,7 @@ def test_addon_is_applied_with_values_and_ready_once_pods_are(
     assert server.objects[TEXT]["data"] == {"text": "hello at demo.test"}
     image = recipes()["busybox"]
     assert server.objects[APP]["spec"]["template"]["spec"]["containers"][0]["image"] == image.reference
-    archive = step.manager.images.store.image(image)
+    archive = step.manager.store.image(image)
     assert (tmp_path / "kind.log").read_text() == f"load image-archive {archive} --name {names.cluster}\n"
     del server.objects[APP]["status"]
     assert step.check().state is State.DRIFTED
@@ -98,12 +98,12 @@ def test_addon_is_applied_with_values_and_ready_once_pods_are(
 def test_unbuilt_component_is_pulled_by_the_engine(
     step: AddonStep, engine: FakeEngine, server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.rmtree(step.manager.images.store.folder(recipes()["busybox"]))
+    shutil.rmtree(step.manager.store.folder(recipes()["busybox"]))
     with pytest.raises(SandboxError) as missing:
         step.apply(NoWork())
     assert missing.value.fix == "sandbox bundle build busybox" and server.objects == {}
     reference = f"docker.io/library/busybox:1@sha256:{'ab' * 32}"
-    pulling = changed(step, images=replace(step.manager.images, pulled={"busybox": reference}))
+    pulling = changed(step, pulled={"busybox": reference})
     monkeypatch.setattr(FakeEngine, "save", lambda _, wanted: iter([wanted[0].encode()]))
     with pytest.raises(SandboxError, match="cannot be pulled") as caught:
         pulling.apply(NoWork())
@@ -124,7 +124,7 @@ def test_change_of_an_addon_adds_and_removes_objects(step: AddonStep, server: Ap
     assert up(step).state is State.READY
     assert TEXT not in server.objects and APP in server.objects
     record = step.manager.records()["mine"]  # as an interrupted `up` leaves it
-    Records.of(step.manager.images.sandbox).write(record.title, {**record.data(), "sha256": ""}, {LABEL: "mine"})
+    Records.of(step.manager.names).write(record.title, {**record.data(), "sha256": ""}, {LABEL: "mine"})
     assert step.check() == Status(State.DRIFTED, "mine: has changed")
 
 
