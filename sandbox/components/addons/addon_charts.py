@@ -105,9 +105,9 @@ class AddonCharts:
 
     def _remote(self, use: ChartUse) -> RemoteChart:
         values = self._values(use.addon)
-        text = yaml.safe_dump(dict(use.values), sort_keys=False, allow_unicode=True)
-        if not values.exists() or values.read_text(encoding="utf-8") != text:
-            files.write_private(values, text.encode())
+        text = yaml.safe_dump(dict(use.values), sort_keys=False, allow_unicode=True).encode()
+        if files.content(values) != text:
+            files.write_private(values, text)
         chart = RemoteChart(
             chart=use.chart.chart,
             repo=use.chart.repo,

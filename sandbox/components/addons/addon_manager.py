@@ -56,40 +56,12 @@ class AddonManager:
     asked: tuple[str, ...] = ()
     served: bool = True
 
-    def status(self) -> Status:
-        records = self.records()
-        chosen = self.chosen(records)
-        if gone := lost(records):
-            return Status(State.DRIFTED, f"{gone[0].name}: {gone[0].source} no longer exists")
-        names = [addon.name for addon in chosen]
-        if stale := sorted(records.keys() - set(names)):
-            return Status(State.DRIFTED, f"no longer in the spec: {', '.join(stale)}")
-        for addon in chosen:
-            status = self.status_of(addon, records.get(addon.name))
-            if status.state is not State.READY:
-                return Status(status.state, f"{addon.name}: {status.detail}")
-        return Status(State.READY, ", ".join(names) or "none")
-
-    def install(self, work: Work) -> None:
-        records = self.records()
-        for gone in lost(records):
-            raise UsageError(
-                f"the addon '{gone.name}' was enabled from {gone.source}, which no longer exists",
-                fix=f"put it back, or sandbox addons disable {gone.name}",
-            )
-        chosen = self.chosen(records)
-        for name in sorted(records.keys() - {addon.name for addon in chosen}):
-            self.remove(records[name], work.say)
-        for addon in chosen:
-            work.say(addon.name)
-            self._install(addon, records.get(addon.name), last=addon is chosen[-1], work=work)
-
     def bring(self, source: str, work: Work) -> None:
         """Install an addon as a command does, unless it is there. Raises SandboxError."""
         records = self.records()
         for addon in replace(self, asked=(source,)).chosen(records):
             if addon.source == source and addon.addon.name not in records:
-                self._install(addon, None, last=False, work=work)
+                self.install_one(addon, None, last=False, work=work)
 
     def records(self) -> dict[str, Record]:
         """Return the records of addons in the cluster, by name; what a pod wrote there is none."""
@@ -111,7 +83,10 @@ class AddonManager:
             status = self.charts.step(use).check()
             if status.state is not State.READY:
                 return Status(State.DRIFTED, status.detail)
-        lacking = next(addon_objects.lacking(self.cluster, objects, chosen.addon.about.ready), None)
+        cluster = self.cluster
+        faults = (applying.fault(manifest, cluster.live(manifest), "gone") for manifest in objects)
+        unmet = addon_objects.unmet(cluster, chosen.addon.about.ready)
+        lacking = next(filter(None, faults), None) or next(unmet, None)
         return Status(State.DRIFTED, lacking) if lacking else Status(State.READY)
 
     def remove(self, record: Record, say: Say = lambda _: None) -> None:
@@ -128,7 +103,7 @@ class AddonManager:
     def cluster(self) -> Cluster:
         return Cluster(self.names.kubeconfig)
 
-    def _install(self, chosen: ChosenAddon, before: Record | None, *, last: bool, work: Work) -> None:
+    def install_one(self, chosen: ChosenAddon, before: Record | None, *, last: bool, work: Work) -> None:
         cluster, objects, about = self.cluster, self._objects(chosen), chosen.addon.about
         self._supply(chosen, work.say)
         old = before.objects if before else ()
@@ -233,8 +208,7 @@ class AddonManager:
         return f"https://{self._host(addon)}{port_suffix(int(self.values['https_port']))}"
 
     def _objects(self, chosen: ChosenAddon) -> Objects:
-        objects = (*addon_objects.around(chosen.addon, self._host(chosen.name)), *addon_objects.load(chosen))
-        return tuple(self._filled(chosen, objects))
+        return tuple(self._filled(chosen, addon_objects.objects_of(chosen.addon, self._host(chosen.name))))
 
     def _filled(self, chosen: ChosenAddon, content: Any) -> Any:
         own = {"host": self._host(chosen.name), "url": self._url(chosen.name)}
@@ -285,10 +259,32 @@ class AddonStep(NothingToUndo):
     title: str = "Addons"
 
     def check(self) -> Status:
-        return self.manager.status()
+        manager, records = self.manager, self.manager.records()
+        chosen = manager.chosen(records)
+        if gone := lost(records):
+            return Status(State.DRIFTED, f"{gone[0].name}: {gone[0].source} no longer exists")
+        names = [addon.name for addon in chosen]
+        if stale := sorted(records.keys() - set(names)):
+            return Status(State.DRIFTED, f"no longer in the spec: {', '.join(stale)}")
+        for addon in chosen:
+            status = manager.status_of(addon, records.get(addon.name))
+            if status.state is not State.READY:
+                return Status(status.state, f"{addon.name}: {status.detail}")
+        return Status(State.READY, ", ".join(names) or "none")
 
     def apply(self, work: Work) -> None:
-        self.manager.install(work)
+        manager, records = self.manager, self.manager.records()
+        for gone in lost(records):
+            raise UsageError(
+                f"the addon '{gone.name}' was enabled from {gone.source}, which no longer exists",
+                fix=f"put it back, or sandbox addons disable {gone.name}",
+            )
+        chosen = manager.chosen(records)
+        for name in sorted(records.keys() - {addon.name for addon in chosen}):
+            manager.remove(records[name], work.say)
+        for addon in chosen:
+            work.say(addon.name)
+            manager.install_one(addon, records.get(addon.name), last=addon is chosen[-1], work=work)
 
 
 def service_addresses(network: str, lower: str, *, chosen: bool) -> IPv4Network | None:

@@ -1,4 +1,4 @@
-"""The objects of an addon: of its manifests and of its page, what they lack in a cluster, and the record of them."""
+"""The objects of an addon: of its manifests and of its page, and the record of those that it made."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.components.addons.catalogue import Addon, ChosenAddon, Condition
-from sandbox.components.workloads import applying
+from sandbox.components.addons.catalogue import Addon, Condition
 from sandbox.errors import SandboxError
 from sandbox.kube import manifests, object_keys
 from sandbox.kube.api import Cluster, title
@@ -65,13 +64,17 @@ def used(content: Any) -> frozenset[str]:
     return frozenset(_PLACEHOLDER.findall(json.dumps(content, default=str)))
 
 
-def around(addon: Addon, host: str) -> Objects:
-    about = addon.about
+def objects_of(addon: Addon, host: str) -> Objects:
+    """Return what is applied besides a chart: its namespace, the Ingress of its page at `host`, and the manifests."""
+    about, objects = addon.about, manifests.load(addon.files)
+    for manifest in objects:
+        if manifest["kind"] != "Namespace":  # the API ignores it for other kinds that have none
+            manifest["metadata"].setdefault("namespace", "default")
     if about.chart is None:
-        return ()
+        return objects
     place = about.chart.namespace or addon.name
     if about.page is None:
-        return (namespace(place),)
+        return (namespace(place), *objects)
     backend = {"service": {"name": about.page.service, "port": {"number": about.page.port}}}
     rule = {"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
     ingress = {
@@ -80,7 +83,7 @@ def around(addon: Addon, host: str) -> Objects:
         "metadata": {"name": f"addon-{addon.name}", "namespace": place},
         "spec": {"ingressClassName": CLASS, "tls": [{"hosts": [host]}], "rules": [rule]},
     }
-    return (namespace(place), ingress)
+    return (namespace(place), ingress, *objects)
 
 
 def require_free(cluster: Cluster, objects: Objects, created: Iterable[ObjectKey]) -> None:
@@ -99,22 +102,6 @@ def require_free(cluster: Cluster, objects: Objects, created: Iterable[ObjectKey
             fix="give that Ingress another host, or delete it",
             id="domain-taken",
         )
-
-
-def load(chosen: ChosenAddon) -> Objects:
-    objects = manifests.load(chosen.addon.files)
-    for manifest in objects:
-        if manifest["kind"] != "Namespace":  # the API ignores it for other kinds that have none
-            manifest["metadata"].setdefault("namespace", "default")
-    return tuple(objects)
-
-
-def lacking(cluster: Cluster, objects: Objects, conditions: Iterable[Condition]) -> Iterator[str]:
-    """Yield what the objects still lack to be ready. Raises ClusterError when a workload cannot become ready."""
-    for manifest in objects:
-        if fault := applying.fault(manifest, cluster.live(manifest), "gone"):
-            yield fault
-    yield from unmet(cluster, conditions)
 
 
 def unmet(cluster: Cluster, conditions: Iterable[Condition]) -> Iterator[str]:

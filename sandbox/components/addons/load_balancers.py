@@ -4,24 +4,18 @@ The addresses are of the sandbox's own network, so this machine reaches them dir
 mode), and kube-proxy does the rest.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from sandbox.components.addons.addon_manager import AddonManager
-from sandbox.kube.api import Manifest
 from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system.wait import WaitTimeout, wait_until
 
 ADDON = "metallb"
 POOLS = "ipaddresspools.metallb.io"
 TIMEOUT = 60.0  # seconds for MetalLB to give an address
-
-
-def wants_address(service: Manifest) -> bool:
-    spec = service.get("spec") or {}
-    return bool(
-        service["kind"] == "Service" and spec.get("type") == "LoadBalancer" and not spec.get("loadBalancerClass")
-    )
 
 
 @dataclass(frozen=True)
@@ -40,7 +34,7 @@ class LoadBalancersStep(NothingToUndo):
             return Status(State.READY, f"waiting for one: {', '.join(waiting)}" if waiting else "by MetalLB")
         if not waiting:
             return Status(State.READY, "no Service waits for one")
-        if self._has_other():
+        if self.manager.cluster.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", POOLS):
             return Status(State.READY, "by a MetalLB that `up` did not install")
         return Status(State.ABSENT, f"{waiting[0]} waits for one")
 
@@ -50,13 +44,13 @@ class LoadBalancersStep(NothingToUndo):
             wait_until(lambda: next(iter(self._waiting()), None), what=self.title, timeout=TIMEOUT)
 
     def _waiting(self) -> list[str]:
-        services = self.manager.cluster.list("v1", "Service")
         return [
             f"{service['metadata']['namespace']}/{service['metadata']['name']}"
-            for service in services
-            if wants_address({"kind": "Service", **service}) and not (service.get("status") or {}).get("loadBalancer")
+            for service in self.manager.cluster.list("v1", "Service")
+            if _lacks_address(service.get("spec") or {}, service.get("status") or {})
         ]
 
-    def _has_other(self) -> bool:
-        kind = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", POOLS, None)
-        return self.manager.cluster.get(*kind) is not None
+
+def _lacks_address(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    is_ours = spec.get("type") == "LoadBalancer" and not spec.get("loadBalancerClass")
+    return is_ours and not status.get("loadBalancer")

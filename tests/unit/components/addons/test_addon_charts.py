@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from sandbox.bundle.store import Store
-from sandbox.components.addons.addon_manager import AddonManager
+from sandbox.components.addons.addon_manager import AddonManager, AddonStep
 from sandbox.components.addons.catalogue import WantedAddon
 from sandbox.components.workloads.chart_archives import ChartChanged
 from sandbox.components.workloads.helm import Helm
@@ -67,7 +67,7 @@ class Scene:
         return self.upstream.publish(TestImage((layer(number),)), "acme/web", "1")
 
     def install(self) -> None:
-        self.manager.install(NoWork())
+        AddonStep(self.manager).apply(NoWork())
 
     def remove(self) -> None:
         (record,) = self.manager.records().values()
@@ -120,7 +120,7 @@ def test_chart_runs_with_images_of_the_registry_by_digest(scene: Scene, server: 
     scene.install()
     host = scene.registry.url.removeprefix("http://")
     assert f"{host}/addons/mine/acme/web:1@{digest}" in scene.manifest()
-    assert scene.manager.status().state is State.READY
+    assert AddonStep(scene.manager).check().state is State.READY
     (words,) = calls(scene.asked, "upgrade")
     (values,) = [word.partition("=")[2] for word in words if word.startswith("--values=")]
     assert yaml.safe_load(Path(values).read_text()) == {"url": "https://mine.demo.test:8443"}
