@@ -20,7 +20,7 @@ from sandbox.components.cluster.pod_proxy import PodProxyStep
 from sandbox.components.cluster.steps import ClusterStep, ContextStep, JoinStep, NodeImagesStep
 from sandbox.components.ingress import unserved
 from sandbox.components.workloads import user_manifests
-from sandbox.components.workloads.chart_archives import ChartArchives, ChartPullStep, is_pulled
+from sandbox.components.workloads.chart_archives import ChartPullStep, is_pulled
 from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.helm import Helm
 from sandbox.components.workloads.moved_hosts import HostNames
@@ -86,11 +86,9 @@ def brought(site: ClusterSite) -> list[Step]:
     nodes = site.nodes.every
     steps: list[Step] = []
     if has_charts(site):
-        archives, pulls = pulled(site, charts)
-        steps += pulls
+        steps += pulls(site, charts)
         ready = (*requires, *(step.name for step in steps))
-        installed = (site.names, charts, archives, images, site.store)
-        steps.append(ChartsStep(*installed, requires=ready, after=after, nodes=nodes, hosts=hosts))
+        steps.append(ChartsStep(site.names, charts, images, requires=ready, after=after, nodes=nodes, hosts=hosts))
     brings = ApplyStep(
         site.names,
         manifests,
@@ -107,13 +105,12 @@ def host_names(spec: Spec) -> HostNames:
     return HostNames(spec.base_domain, spec.domain, spec.rewrite_settings)
 
 
-def pulled(site: Site, charts: Sequence[AnyChart]) -> tuple[ChartArchives, list[Step]]:
-    """Return the archives of charts, and the step that pulls those from elsewhere, if any. Raises MissingTool."""
-    archives = ChartArchives(site.home.charts)
+def pulls(site: Site, charts: Sequence[AnyChart]) -> list[Step]:
+    """Return the step that pulls the charts from elsewhere, if any. Raises MissingTool."""
     if charts:
         Helm.find(site.store)  # so that a missing helm is reported before anything is made
     elsewhere = tuple(filter(is_pulled, charts))
-    return archives, [ChartPullStep(elsewhere, archives, site.store)] if elsewhere else []
+    return [ChartPullStep(elsewhere, site.home)] if elsewhere else []
 
 
 def has_charts(site: ClusterSite) -> bool:
@@ -134,7 +131,6 @@ def _addon_manager(site: ClusterSite) -> AddonManager:
     charts = AddonCharts(
         names=names,
         engine=site.engine,
-        store=site.store,
         images=registry_steps.image_names(site),
         external=spec.registry.external is not None,
         mirrors=spec.images.mirrors,

@@ -212,16 +212,7 @@ def _ingress(site: TenantSite) -> Step:
 def _objects(site: TenantSite) -> list[Step]:
     manifests, hosts = user_manifests.load(site.spec.apply, site.store), cluster_steps.host_names(site.spec)
     charts = user_manifests.charts(site.spec.apply)
-    archives, pulls = cluster_steps.pulled(site, charts)
-    rendered = None
-    if charts:
-        rendered = RenderedCharts(
-            charts=charts,
-            archives=archives,
-            store=site.store,
-            folder=site.names.rendered_charts,
-            namespace=site.place.namespace,
-        )
+    pulls = cluster_steps.pulls(site, charts)
     registry = site.spec.registry
     images = ImageNames(
         prefix=registry.image_prefix,
@@ -236,7 +227,7 @@ def _objects(site: TenantSite) -> list[Step]:
         records=site.place.records,
         registry=site.registry_in_pods,
         adapted=lambda objects: site.objects([*map(hosts.written, objects)]),
-        charts=rendered,
+        charts=RenderedCharts(charts, site.names, site.place.namespace) if charts else None,
     )
     requires = ("cluster", "registry", "secrets", *(pull.name for pull in pulls))
     return [

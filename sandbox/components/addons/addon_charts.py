@@ -15,7 +15,7 @@ from sandbox.bundle.published import mirrored
 from sandbox.bundle.store import Store
 from sandbox.components.addons.catalogue import AddonChart
 from sandbox.components.workloads.chart_archives import ChartArchives, ChartChanged, lock
-from sandbox.components.workloads.charts_step import ChartsStep, pulled
+from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.helm import Helm
 from sandbox.components.workloads.image_names import ImageNames, slots
 from sandbox.config.schema import RemoteChart
@@ -55,7 +55,6 @@ class AddonCharts:
 
     names: Names
     engine: Engine
-    store: Store
     images: ImageNames
     external: bool
     push: Callable[[Path], Step]
@@ -63,14 +62,15 @@ class AddonCharts:
 
     def prepare(self, use: ChartUse, say: Say) -> tuple[ObjectKey, ...]:
         """Pull the chart and push its images; returns the kinds that it defines. Raises SandboxError."""
-        chart, helm = self._remote(use), Helm.find(self.store)
+        archives = ChartArchives(self.names.home.charts)
+        chart, helm = self._remote(use), Helm.find(Store(self.names.home.bundle))
         try:
-            self._archives.pull_all([chart], helm, say)
+            archives.pull_all([chart], helm, say)
         except ChartChanged as error:
             if use.chart.digest:
                 error.fix = "do not use it; if its publisher confirms the change, copy the addon with another digest"
             raise
-        objects = helm.render(pulled(chart, self._archives), whole=True)
+        objects = helm.render(archives.pulled(chart), whole=True)
         names = {str(holder[key]) for manifest in objects for holder, key in slots(manifest, {})}
         foreign = sorted(name for name in names if name and not self.images.is_ours(name))
         if foreign:
@@ -101,7 +101,7 @@ class AddonCharts:
         return self._charts_step((self._remote(use),), images, _record(use.addon))
 
     def _charts_step(self, charts: tuple[RemoteChart, ...], images: ImageNames, record: str) -> ChartsStep:
-        return ChartsStep(self.names, charts, self._archives, images, self.store, requires=(), record=record)
+        return ChartsStep(self.names, charts, images, requires=(), record=record)
 
     def _remote(self, use: ChartUse) -> RemoteChart:
         values = self._values(use.addon)
@@ -157,10 +157,6 @@ class AddonCharts:
                 yield {"from": "daemon", "image": written[0], **place}
             else:
                 yield {"image": mirrored(str(replace(reference, digest=digest)), self.mirrors), **place}
-
-    @property
-    def _archives(self) -> ChartArchives:
-        return ChartArchives(self.names.home.charts)
 
     def _folder(self, addon: str) -> Path:
         return self.names.home.addons / addon

@@ -23,6 +23,7 @@ from sandbox.config.loader import load as load_document
 from sandbox.config.schema.apply_schema import OCI, AnyChart, Chart, RemoteChart
 from sandbox.errors import BadFile, SandboxError
 from sandbox.kube.api import Say
+from sandbox.names import Home
 from sandbox.oci import digest as digests
 from sandbox.step import NothingToUndo, State, Status, Work
 from sandbox.system import files
@@ -75,6 +76,12 @@ class ChartArchives:
             chart=path, release=chart.name, namespace=chart.namespace, values=chart.values, set=dict(chart.set)
         )
 
+    def pulled(self, chart: AnyChart) -> Chart:
+        local = self.find(chart)
+        if local is None:
+            raise SandboxError(f"the archive of the chart {chart.name} is gone", fix="sandbox up")
+        return local
+
     def missing(self, charts: Iterable[AnyChart]) -> list[AnyChart]:
         return [chart for chart in charts if self.find(chart) is None]
 
@@ -111,8 +118,7 @@ class ChartArchives:
 @dataclass(frozen=True)
 class ChartPullStep(NothingToUndo):
     charts: tuple[AnyChart, ...]
-    archives: ChartArchives
-    store: Store
+    home: Home
     requires: tuple[str, ...] = ()
     name: str = "chart-archives"
 
@@ -121,13 +127,13 @@ class ChartPullStep(NothingToUndo):
         return f"Charts: {', '.join(map(described, self.charts))}"
 
     def check(self) -> Status:
-        missing = self.archives.missing(self.charts)
+        missing = ChartArchives(self.home.charts).missing(self.charts)
         if missing:
             return Status(State.ABSENT, f"not pulled: {', '.join(map(described, missing))}")
         return Status(State.READY, "locked")
 
     def apply(self, work: Work) -> None:
-        self.archives.pull_all(self.charts, Helm.find(self.store), work.say)
+        ChartArchives(self.home.charts).pull_all(self.charts, Helm.find(Store(self.home.bundle)), work.say)
 
 
 def described(chart: AnyChart) -> str:

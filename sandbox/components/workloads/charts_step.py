@@ -49,9 +49,7 @@ class ChartsStep(NothingToUndo):
 
     names: Names
     charts: tuple[AnyChart, ...]
-    archives: ChartArchives
     images: ImageNames
-    store: Store
     requires: tuple[str, ...]
     after: tuple[str, ...] = ()
     hosts: HostNames = field(default_factory=HostNames)
@@ -71,8 +69,9 @@ class ChartsStep(NothingToUndo):
             return Status(State.DRIFTED, f"no longer in the spec: releases {', '.join(dropped)}")
         missing = State.DRIFTED if recorded else State.ABSENT
         revisions = []
+        archives = ChartArchives(self.names.home.charts)
         for source in self.charts:
-            chart = self.archives.find(source)
+            chart = archives.find(source)
             if chart is None:
                 return Status(missing, f"{source.name} is not pulled")
             release = self._release(chart.name, chart.namespace)
@@ -89,7 +88,8 @@ class ChartsStep(NothingToUndo):
             await_nodes(records.cluster, self.nodes(), work.say)
         recorded = {key: dict(entry) for key, entry in _read(records, self.record).items()}
         for source in self.charts:
-            self._install(records, pulled(source, self.archives), recorded, work)
+            chart = ChartArchives(self.names.home.charts).pulled(source)
+            self._install(records, chart, recorded, work)
         for key in self._dropped(recorded):
             namespace, _, name = key.partition("/")
             release = self._release(name, namespace)
@@ -103,7 +103,7 @@ class ChartsStep(NothingToUndo):
 
     @property
     def program(self) -> Helm:
-        return Helm.find(self.store)
+        return Helm.find(Store(self.names.home.bundle))
 
     def _release(self, name: str, namespace: str) -> Release | None:
         return self.program.release(name, namespace, self.names.kubeconfig)
@@ -130,13 +130,15 @@ class ChartsStep(NothingToUndo):
             work.say(f"{chart.name} was left {release.state}")
             self.program.recover(chart, self.names.kubeconfig, release.state, work.say)
         work.say(f"{'upgrading' if release else 'installing'} {chart.name}")
-        renaming = self.images.renaming(full) if full else {}
-        if renaming or self.hosts.differ:
-            renaming["hosts"] = asdict(self.hosts)
-        if full and (programs := self.programs()):
-            renaming["programs"] = {name: asdict(program) for name, program in programs.items()}
+        programs = self.programs() if full else {}
+        changes = {
+            "images": full,
+            "fields": self.images.fields,
+            "hosts": asdict(self.hosts),
+            "programs": {name: asdict(program) for name, program in programs.items()},
+        }
         try:
-            self._upgrade(chart, renaming, work)
+            self._upgrade(chart, changes if full or self.hosts.differ else {}, work)
             release = self._release(chart.name, chart.namespace)
             installed = release.objects(chart.namespace) if release else []
             work.say(f"waiting for the pods of {chart.name}")
@@ -149,10 +151,10 @@ class ChartsStep(NothingToUndo):
         recorded[key] = {**made, "installed": release.installed if release else ""}
         _write(records, recorded, self.record)
 
-    def _upgrade(self, chart: Chart, renaming: Mapping[str, Any], work: Work) -> None:
+    def _upgrade(self, chart: Chart, changes: Mapping[str, Any], work: Work) -> None:
         def unanswered() -> str | None:
             try:
-                self.program.upgrade(chart, self.names.kubeconfig, renaming, work.say)
+                self.program.upgrade(chart, self.names.kubeconfig, changes, work.say)
             except SandboxError as error:
                 if not is_unanswered(error.details):
                     raise
@@ -189,13 +191,6 @@ class ChartsStep(NothingToUndo):
     def _dropped(self, recorded: Recorded) -> list[str]:
         keys = {_key(chart) for chart in self.charts}
         return [key for key in recorded if key not in keys]
-
-
-def pulled(chart: AnyChart, archives: ChartArchives) -> Chart:
-    local = archives.find(chart)
-    if local is None:
-        raise SandboxError(f"the archive of the chart {chart.name} is gone", fix="sandbox up")
-    return local
 
 
 def note(names: Names) -> None:
@@ -242,18 +237,16 @@ def _files(chart: Chart) -> Iterator[Path]:
     yield from filter(Path.is_file, chart.values)  # no pipe, which would be waited for
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class RenderedCharts:
     """Charts as the objects that they render to, for a cluster in which only one `namespace` is the sandbox's.
 
     Without a release nothing remembers what a chart has made up, such as a password, so the objects are kept in files
-    of `folder` until the chart or its values change. Helm's hooks are objects like others there.
+    until the chart or its values change. Helm's hooks are objects like others there.
     """
 
     charts: tuple[AnyChart, ...]
-    archives: ChartArchives
-    store: Store
-    folder: Path
+    names: Names
     namespace: str
 
     @property
@@ -261,7 +254,7 @@ class RenderedCharts:
         return f"{plural(len(self.charts), 'chart')} {', '.join(chart.name for chart in self.charts)}"
 
     def objects(self) -> list[dict[str, Any]]:
-        charts = (pulled(chart, self.archives) for chart in self.charts)
+        charts = map(ChartArchives(self.names.home.charts).pulled, self.charts)
         return [
             manifest
             for chart in charts
@@ -269,13 +262,14 @@ class RenderedCharts:
         ]
 
     def _kept(self, chart: Chart) -> list[dict[str, Any]]:
-        path, chart_digest = self.folder / f"{chart.name}.json", digest(chart)
+        path, chart_digest = self.names.rendered_charts / f"{chart.name}.json", digest(chart)
         if path.exists():
             kept = json.loads(path.read_text(encoding="utf-8"))
             if kept["digest"] == chart_digest:
                 return list(kept["objects"])
-        objects = [manifest for manifest in Helm.find(self.store).render(chart) if _is_applied(manifest)]
-        files.make_private_dir(self.folder)
+        rendered = Helm.find(Store(self.names.home.bundle)).render(chart)
+        objects = [manifest for manifest in rendered if _is_applied(manifest)]
+        files.make_private_dir(path.parent)
         files.write_atomic(path, json.dumps({"digest": chart_digest, "objects": objects}).encode(), mode=0o600)
         return objects
 

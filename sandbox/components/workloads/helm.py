@@ -44,7 +44,11 @@ class Release:
     manifest: str
 
     def objects(self, namespace: str) -> list[dict[str, Any]]:
-        return [placed(manifest, namespace) for manifest in manifests.parse(self.manifest, origin="a release")]
+        """Return the objects, each in the namespace that helm gives it."""
+        return [
+            {**manifest, "metadata": {"namespace": namespace, **manifest["metadata"]}}
+            for manifest in manifests.parse(self.manifest, origin="a release")
+        ]
 
 
 @dataclass(frozen=True)
@@ -111,10 +115,10 @@ class Helm:
         with self._explained(f"helm cannot pull the dependencies of {chart}", fix):
             process.run([self.program, "dependency", "build", "--", chart], timeout=PULL_TIMEOUT)
 
-    def upgrade(self, chart: Chart, kubeconfig: Path, images: Mapping[str, Any], say: Say) -> None:
-        """Install or upgrade the release, changed as image_post_renderer reads `images`; pods may not be ready."""
+    def upgrade(self, chart: Chart, kubeconfig: Path, changes: Mapping[str, Any], say: Say) -> None:
+        """Install or upgrade the release, changed as image_post_renderer reads `changes`; pods may not be ready."""
         with tempfile.TemporaryDirectory() as folder, _arguments(chart) as arguments:
-            renderer, env = self._post_renderer(images, Path(folder)) if images else ([], {})
+            renderer, env = self._post_renderer(changes, Path(folder)) if changes else ([], {})
             argv = ["upgrade", "--install", "--create-namespace", *renderer, *arguments]
             self._change(argv, chart.name, kubeconfig, say, env)
 
@@ -159,11 +163,11 @@ class Helm:
             message = process.last_lines(error.output) or error.details
             raise SandboxError(brief, details=message, fix=fix, id="helm") from error
 
-    def _post_renderer(self, images: Mapping[str, Any], parent: Path) -> tuple[list[str], dict[str, str]]:
+    def _post_renderer(self, changes: Mapping[str, Any], parent: Path) -> tuple[list[str], dict[str, str]]:
         folder = parent / "sandbox-images"
         folder.mkdir()
         names, program = folder / "images.json", folder / "rename"
-        names.write_text(json.dumps(images), encoding="utf-8")
+        names.write_text(json.dumps(changes), encoding="utf-8")
         source = shlex.quote(str(Path(__file__).parents[3]))
         # -P, since the folder that a command is called in may hold packages of the same names.
         command = shlex.join([sys.executable, "-P", "-m", f"{__package__}.image_post_renderer", str(names)])
@@ -183,11 +187,6 @@ class Helm:
         }
         (folder / "plugin.yaml").write_text(json.dumps(plugin), encoding="utf-8")
         return [f"--post-renderer={folder.name}"], {"HELM_PLUGINS": str(parent)}
-
-
-def placed(manifest: Mapping[str, Any], namespace: str) -> dict[str, Any]:
-    """Return the object in the namespace that helm gives it."""
-    return {**manifest, "metadata": {"namespace": namespace, **manifest["metadata"]}}
 
 
 @contextmanager

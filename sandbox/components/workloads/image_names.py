@@ -130,9 +130,6 @@ class ImageNames:
             if (digest := digests[target])
         }
 
-    def renaming(self, full: Mapping[str, str]) -> dict[str, Any]:
-        return {"images": dict(full), "fields": {kind: list(map(list, paths)) for kind, paths in self.fields.items()}}
-
     def require(self, objects: Sequence[Manifest]) -> None:
         """Raise SandboxError for images of the sandbox's registry that are neither in it nor in images.yaml."""
         users, missing = self.unlisted(objects), {}

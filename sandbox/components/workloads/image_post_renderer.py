@@ -13,13 +13,9 @@ from sandbox.config import yaml_text
 
 
 def main() -> None:
-    names = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    images, hosts = names.get("images", {}), HostNames(**names["hosts"])
-    fields = {kind: tuple(map(tuple, paths)) for kind, paths in names.get("fields", {}).items()}
-    programs = {
-        image: Program(tuple(program["entrypoint"]), tuple(program["cmd"]))
-        for image, program in names.get("programs", {}).items()
-    }
+    changes = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    images, fields, hosts = changes["images"], changes["fields"], HostNames(**changes["hosts"])
+    programs = {image: Program(**program) for image, program in changes["programs"].items()}
     for content in yaml_text.documents(sys.stdin.read()):
         if isinstance(content, dict):
             is_object = isinstance(content.get("kind"), str)

@@ -274,7 +274,7 @@ def test_charts_of_dev_restart_programs_of_images_that_were_built_after_the_plan
     push = PushStep(engine, LockFile(tmp_path / "images.yaml", (entry,)), "http://localhost:1")
     images = ImageNames(prefix="localhost:1", url="http://localhost:1")
     chart = cast("Chart", SimpleNamespace(name="web"))
-    plain = ChartsStep(names, (chart,), cast("Any", None), images, cast("Any", None), requires=())
+    plain = ChartsStep(names, (chart,), images, requires=())
     _, step = prepared((push, plain), lambda: False)
     config["Entrypoint"] = ["/web"]
     assert isinstance(step, ChartsStep)

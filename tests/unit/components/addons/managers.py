@@ -39,7 +39,6 @@ def addon_manager(
     charts = AddonCharts(
         names=names,
         engine=engine,
-        store=store,
         images=ImageNames(prefix=host, url=registry),
         external=False,
         push=push,

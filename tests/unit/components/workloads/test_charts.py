@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sandbox.bundle.store import Store
 from sandbox.components.workloads import charts_step
 from sandbox.components.workloads.chart_archives import ChartArchives, ChartChanged, ChartPullStep, is_pulled, lock
 from sandbox.components.workloads.charts_step import ChartsStep, RenderedCharts
@@ -23,9 +22,10 @@ from sandbox.components.workloads.restart import Program
 from sandbox.config.schema import Chart, RemoteChart
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster
-from sandbox.names import Names
+from sandbox.names import Home, Names
 from sandbox.oci.reference import Target
 from sandbox.step import State, Status
+from sandbox.system import files
 from tests.support import fake_helm
 from tests.support.api_server import ApiServer
 from tests.support.fake_helm import calls, packed
@@ -86,12 +86,12 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def step(names: Names, server: ApiServer, chart: Chart, asked: Path, tmp_path: Path) -> ChartsStep:
-    archives, images = ChartArchives(tmp_path / "kept"), ImageNames(prefix="localhost:5001", url="http://127.0.0.1:1")
-    return ChartsStep(names, (chart,), archives, images, Store(tmp_path / "bundle"), requires=())
+    images = ImageNames(prefix="localhost:5001", url="http://127.0.0.1:1")
+    return ChartsStep(names, (chart,), images, requires=())
 
 
 def release_of(step: ChartsStep) -> Release | None:
-    return Helm.find(step.store).release("web", "shop", step.names.kubeconfig)
+    return step.program.release("web", "shop", step.names.kubeconfig)
 
 
 def test_release_is_installed_once_and_upgraded_on_change(step: ChartsStep, asked: Path, chart: Chart) -> None:
@@ -127,7 +127,7 @@ def test_release_of_another_user_is_kept(
     step.apply(NoWork())
     with monkeypatch.context() as later:
         later.setenv("HELM_TIME", "2027-01-01T00:00:00Z")
-        Helm.find(step.store).upgrade(chart, step.names.kubeconfig, {}, lambda _: None)
+        step.program.upgrade(chart, step.names.kubeconfig, {}, lambda _: None)
     assert step.check().detail == "web: `up` did not make it"
     with pytest.raises(SandboxError, match="that `up` did not make"):
         step.apply(NoWork())
@@ -233,8 +233,7 @@ def test_chart_from_elsewhere_is_installed_once_pulled(step: ChartsStep, asked: 
     assert step.check().detail == "web is not pulled"
     archive = packed(OBJECTS)
     digest = hashlib.sha256(archive).hexdigest()
-    (tmp_path / "kept").mkdir()
-    (tmp_path / "kept" / f"{digest}.tgz").write_bytes(archive)
+    files.write_private(step.names.home.charts / f"{digest}.tgz", archive)
     lock([remote], {remote: f"sha256:{digest}"})
     assert applied(step) == Status(State.READY, "web revision 1")
     assert calls(asked, "upgrade")[0][-1].endswith(f"{digest}.tgz")
@@ -245,10 +244,8 @@ def config(name: str, hook: str = "") -> str:
     return f"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}{annotations}}}\n"
 
 
-def test_chart_is_rendered_once_until_it_changes(chart: Chart, asked: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "rendered"
-    archives, store = ChartArchives(tmp_path / "kept"), Store(tmp_path / "bundle")
-    charts = RenderedCharts(charts=(chart,), archives=archives, store=store, folder=folder, namespace="ann")
+def test_chart_is_rendered_once_until_it_changes(chart: Chart, asked: Path, names: Names) -> None:
+    charts = RenderedCharts((chart,), names, "ann")
     assert [manifest["metadata"]["name"] for manifest in charts.objects()] == ["web", "tick"]
     assert charts.objects() == charts.objects()
     (words,) = calls(asked, "template")
@@ -256,7 +253,7 @@ def test_chart_is_rendered_once_until_it_changes(chart: Chart, asked: Path, tmp_
     more = config("a") + config("b", "pre-install,pre-upgrade") + config("c", "test") + config("d", "pre-delete, test")
     (chart.chart / "templates" / "web.yaml").write_text(more)
     assert [manifest["metadata"]["name"] for manifest in charts.objects()] == ["a", "b"], "hooks of installations stay"
-    (file,) = folder.iterdir()
+    (file,) = names.rendered_charts.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600, "a Secret may be in it"
 
 
@@ -275,8 +272,12 @@ def pinned(tmp_path: Path) -> RemoteChart:
     return RemoteChart(chart="oci://registry.example/charts/web", version="1.2.3", lock=tmp_path / "charts.lock.yaml")
 
 
+def home_in(folder: Path) -> Home:
+    return Home(folder / "state", folder, folder / "kubeconfig")
+
+
 def step_of(chart: RemoteChart, folder: Path) -> ChartPullStep:
-    return ChartPullStep((chart,), ChartArchives(folder), Store(folder / "bundle"))
+    return ChartPullStep((chart,), home_in(folder))
 
 
 def test_chart_is_pulled_once_and_locked(remote: Path, pinned: RemoteChart, tmp_path: Path) -> None:
@@ -290,11 +291,11 @@ def test_chart_is_pulled_once_and_locked(remote: Path, pinned: RemoteChart, tmp_
     ]
     remote.unlink()  # no network is needed any more
     step.apply(NoWork())
-    local = step.archives.find(pinned)
+    local = ChartArchives(step.home.charts).find(pinned)
     assert local is not None and (local.name, local.namespace) == ("web", "default")
     (words,) = calls(tmp_path / "asked", "pull")
     assert words[1] == pinned.chart and "--version=1.2.3" in words and "--plain-http" not in words
-    step.archives.folder.joinpath(f"{digest.partition(':')[2]}.tgz").write_bytes(b"damaged")
+    (step.home.charts / f"{digest.partition(':')[2]}.tgz").write_bytes(b"damaged")
     assert step.check().state is State.ABSENT
 
 
@@ -372,9 +373,10 @@ def local(tmp_path: Path) -> Chart:
 
 
 def test_dependencies_are_built_by_helm_once(local: Chart, remote: Path, tmp_path: Path) -> None:
-    archives = ChartArchives(tmp_path / "kept")
+    home = home_in(tmp_path / "kept")
+    archives = ChartArchives(home.charts)
     assert archives.find(local) is None and is_pulled(local)
-    step = ChartPullStep((local,), archives, Store(tmp_path / "bundle"))
+    step = ChartPullStep((local,), home)
     assert step.check().detail == "not pulled: dependencies of shop"
     (remote.parent / "near-1.0.0.tgz").write_bytes(packed(config("web")))  # helm packs charts of the project, too
     step.apply(NoWork())
