@@ -1,13 +1,11 @@
 """The minikube command line as typed calls on one profile: without prompts, and with results checked."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.system import process
@@ -21,6 +19,7 @@ CALL_TIMEOUT = 60.0
 ENABLE_TIMEOUT = 420.0  # by itself it gives up after six minutes
 RUNTIME = "containerd"
 STEP = "* "  # begins a line of progress
+PARTS = ("Host", "Kubelet", "APIServer", "Kubeconfig")
 FINE = ("Running", "Configured")
 # A row of the table of an addon's images: key, name and registry.
 ROW = re.compile(r"[│|] (?P<key>\w+) +[│|] (?P<image>\S+) +[│|] (?P<registry>\S*) +[│|]")
@@ -33,12 +32,6 @@ class MinikubeFailed(SandboxError):
 
 
 @dataclass(frozen=True)
-class Profile:
-    driver: str
-    runtime: str
-
-
-@dataclass(frozen=True)
 class Minikube:
     """An installed minikube and one of its profiles; MINIKUBE_HOME and all other settings are the user's."""
 
@@ -46,7 +39,7 @@ class Minikube:
     profile: str
 
     @classmethod
-    def find(cls, profile: str) -> Minikube:
+    def find(cls, profile: str) -> Self:
         program = process.which("minikube")
         if program is None:
             raise MissingTool(
@@ -70,15 +63,12 @@ class Minikube:
             states = ", ".join(f"{part} {state}" for part, state in stopped.items())
             raise MinikubeFailed(f"minikube started '{self.profile}', and yet: {states}", fix=self._logs)
 
-    def status(self, kubeconfig: Path | None) -> Mapping[str, str]:
-        """Return the state of Host, Kubelet, APIServer and Kubeconfig of the first node, in minikube's words."""
+    def stopped_parts(self, kubeconfig: Path | None) -> Mapping[str, str]:
+        """Return which of PARTS of the first node do not run, with their states in minikube's words."""
         # Its exit status has a bit for each that does not run.
         nodes = self._read(["status", "--output=json"], kubeconfig, anyway=True)
         first = (nodes[0] if isinstance(nodes, list) else nodes) or {"Host": "Nonexistent"}
-        return {part: str(first[part]) for part in ("Host", "Kubelet", "APIServer", "Kubeconfig") if part in first}
-
-    def stopped_parts(self, kubeconfig: Path | None) -> Mapping[str, str]:
-        return {part: state for part, state in self.status(kubeconfig).items() if state not in FINE}
+        return {part: str(first[part]) for part in PARTS if first.get(part, FINE[0]) not in FINE}
 
     def stop(self, kubeconfig: Path | None) -> None:
         self._change(["stop"], kubeconfig, STOP_TIMEOUT)
@@ -91,26 +81,23 @@ class Minikube:
         """Write the API server's present address into the context in `kubeconfig`, which is created if needed."""
         self._run(["update-context"], kubeconfig, CALL_TIMEOUT)
 
-    def inspect(self) -> Profile | None:
+    def inspect(self) -> tuple[str, str] | None:
+        """Return the profile's driver and container runtime, None where there is no such profile."""
         config = self._config()
-        if config is None:
-            return None
-        return Profile(config["Driver"], config["KubernetesConfig"]["ContainerRuntime"])
+        return (config["Driver"], config["KubernetesConfig"]["ContainerRuntime"]) if config is not None else None
 
     def addons(self) -> Mapping[str, bool]:
         addons = self._read(["addons", "list", "--output=json"], None)
         return {name: addon.get("Status") == "enabled" for name, addon in addons.items()}
 
-    def images(
-        self, addon: str, chosen: Mapping[str, str] | None = None, registries: Mapping[str, str] | None = None
-    ) -> Mapping[str, str]:
+    def images(self, addon: str, chosen: Mapping[str, str], registries: Mapping[str, str]) -> Mapping[str, str]:
         """Return the images of an addon by minikube's keys: its own, the profile's, `chosen` and `registries`."""
         # Only the table has the keys; the profile has what was chosen before.
         rows = (ROW.search(line) for line in self._run(["addons", "images", addon], None, CALL_TIMEOUT).splitlines())
         own = {row["key"]: (row["registry"], row["image"]) for row in rows if row}
         config = self._config() or {}
-        chosen = {**(config.get("CustomAddonImages") or {}), **(chosen or {})}
-        registries = {**(config.get("CustomAddonRegistries") or {}), **(registries or {})}
+        chosen = {**(config.get("CustomAddonImages") or {}), **chosen}
+        registries = {**(config.get("CustomAddonRegistries") or {}), **registries}
         every = (config.get("KubernetesConfig") or {}).get("ImageRepository")
         return {
             key: f"{registries.get(key) or every or registry}/{chosen.get(key) or image}".lstrip("/")

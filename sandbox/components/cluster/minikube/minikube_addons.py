@@ -32,13 +32,9 @@ TIMEOUT = 180.0
 REGISTRY_CREDS = "registry-creds"
 
 
-def _read_enabled(records: Records) -> Mapping[str, str]:
-    return records.read(RECORD) or {}
-
-
 def _disable(minikube: Minikube, records: Records, addon: str) -> None:
     minikube.disable(addon)
-    records.write(RECORD, {name: by for name, by in _read_enabled(records).items() if name != addon})
+    records.write(RECORD, {name: by for name, by in (records.read(RECORD) or {}).items() if name != addon})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +72,7 @@ class MinikubeAddonsStep(NothingToUndo):
         for use in new:
             _pull_images(self.nodes, self.minikube, use, work)
         # Recorded before it is enabled, so that an interrupted run leaves no addon that nothing disables.
-        enabled, of_spec = _read_enabled(records), {use.source for use in self.uses}
+        enabled, of_spec = records.read(RECORD) or {}, {use.source for use in self.uses}
         ours = [use.source for use in uses if not addons[use.source] or use.source in enabled]
         records.write(RECORD, {name: "spec" if name in of_spec else "command" for name in ours})
         for use in new:
@@ -98,7 +94,7 @@ class MinikubeAddonsStep(NothingToUndo):
 
     def record(self) -> Mapping[str, str]:
         """Return the addons that were off before we enabled them, and who asked for each: `spec` or `command`."""
-        return _read_enabled(Records.of(self.names))
+        return Records.of(self.names).read(RECORD) or {}
 
     def problem_of(self, addon: str) -> str | None:
         return self._pending((WantedAddon(addon),))
@@ -190,5 +186,5 @@ class MinikubeDisusedStep(NothingToUndo):
             _disable(self.minikube, records, addon)
 
     def _disused(self, records: Records) -> list[str]:
-        enabled = _read_enabled(records).items()
-        return sorted(name for name, by in enabled if by == "spec" and name not in self.used)
+        enabled = records.read(RECORD) or {}
+        return sorted(name for name, by in enabled.items() if by == "spec" and name not in self.used)

@@ -164,10 +164,8 @@ class MinikubeProvider(Provider):
                 raise SandboxError(f"{node} did not take the images of {archive}", details=process.last_lines(output))
 
     def _sweep(self) -> str | None:
-        """Remove what `minikube delete` leaves, without an error, when the engine takes long to end a node.
-
-        Returns why the engine refuses, for example because it is already removing it, or None.
-        """
+        # `minikube delete` leaves this, without an error, when the engine takes long to end a node, and the engine may
+        # refuse to remove what it is already removing.
         try:
             for node in self.nodes.all():
                 self.engine.remove_container(node.name)
@@ -211,10 +209,10 @@ def _require_usable(minikube: Minikube) -> None:
             details="`cluster: {profile: …}` names one of your profiles for the sandbox to move into",
             fix=f"{command}, or leave `profile` out and the sandbox makes its own",
         )
-    if (settings.driver, settings.runtime) != (DRIVER, RUNTIME):
+    if settings != (DRIVER, RUNTIME):
         raise UsageError(
             f"the sandbox cannot use the minikube profile '{profile}'",
-            details=f"it runs {settings.runtime} by the driver {settings.driver}; nodes have to be containers of the "
+            details=f"it runs {settings[1]} by the driver {settings[0]}; nodes have to be containers of the "
             f"engine and pull with {RUNTIME}",
             fix=f"make another: {command.replace(profile, f'{profile}-{RUNTIME}', 1)}",
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.cluster.minikube.command import Minikube, MinikubeFailed, Profile
+from sandbox.components.cluster.minikube.command import Minikube, MinikubeFailed
 from sandbox.errors import MissingTool
 from tests.support.programs import make_program
 
@@ -66,9 +66,9 @@ def test_successful_start_is_verified(programs: Path, tmp_path: Path) -> None:
 
 
 def test_status_of_an_absent_profile_is_read(programs: Path, tmp_path: Path) -> None:
-    assert install(programs, status="echo null; exit 7").status(tmp_path / "k") == {"Host": "Nonexistent"}
-    several = install(programs, status=said([RUNNING, {"Name": "p-m02"}]))
-    assert several.status(tmp_path / "k")["Host"] == "Running"
+    assert install(programs, status="echo null; exit 7").stopped_parts(tmp_path / "k") == {"Host": "Nonexistent"}
+    several = install(programs, status=said([RUNNING, {"Name": "p-m02", "Host": "Stopped"}]))
+    assert several.stopped_parts(tmp_path / "k") == {}
     halted = install(programs, status=said({**RUNNING, "Kubelet": "Stopped"}) + "; exit 2")
     assert halted.stopped_parts(tmp_path / "k") == {"Kubelet": "Stopped"}
 
@@ -76,7 +76,7 @@ def test_status_of_an_absent_profile_is_read(programs: Path, tmp_path: Path) -> 
 def test_a_profile_is_found_by_its_name(programs: Path) -> None:
     config = {"Driver": "docker", "KubernetesConfig": {"ContainerRuntime": "docker", "KubernetesVersion": "v1.35.1"}}
     profiles = {"invalid": [], "valid": [{"Name": "other", "Config": {}}, {"Name": "p", "Config": config}]}
-    assert install(programs, profile=said(profiles)).inspect() == Profile("docker", "docker")
+    assert install(programs, profile=said(profiles)).inspect() == ("docker", "docker")
     assert install(programs, profile=said({"invalid": [], "valid": []})).inspect() is None
 
 

@@ -53,11 +53,9 @@ class Playing(Minikube):
     def addons(self) -> dict[str, bool]:
         return dict(self.world.on)
 
-    def images(
-        self, addon: str, chosen: Mapping[str, str] | None = None, registries: Mapping[str, str] | None = None
-    ) -> dict[str, str]:
+    def images(self, addon: str, chosen: Mapping[str, str], registries: Mapping[str, str]) -> dict[str, str]:
         own = {"A": "x.example/a:1", "B": "x.example/b:1"} if addon == "dashboard" else {}
-        return {key: f"{(registries or {}).get(key)}/{name}" for key, name in (chosen or {}).items()} or own
+        return {key: f"{registries.get(key)}/{name}" for key, name in chosen.items()} or own
 
     def enable(self, addon: str, *, options: tuple[str, ...] = ()) -> None:
         self.world.calls.append(" ".join(("enable", addon, *options)))

@@ -14,7 +14,7 @@ import pytest
 from sandbox.bundle.system_images import UPSTREAM
 from sandbox.components import content_hash
 from sandbox.components.cluster.minikube import provider as minikube_provider
-from sandbox.components.cluster.minikube.command import Minikube, MinikubeFailed, Profile
+from sandbox.components.cluster.minikube.command import Minikube, MinikubeFailed
 from sandbox.components.cluster.minikube.provider import NO_SECOND_PULL, PROFILE, ROLE, MinikubeProvider
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.components.cluster.steps import JoinStep
@@ -30,13 +30,13 @@ from tests.support.fakes import NETWORK, FakeContainer, FakeEngine, NoWork, appl
 
 CLASSES = "/apis/networking.k8s.io/v1/ingressclasses"
 SYSTEM, THEIRS = "/api/v1/namespaces/sandbox-system", "/api/v1/namespaces/demo"
-DOCKER = Profile("docker", "containerd")
+DOCKER = ("docker", "containerd")
 
 
 @dataclass
 class World:
     engine: FakeEngine
-    profiles: dict[str, Profile] = field(default_factory=dict)
+    profiles: dict[str, tuple[str, str]] = field(default_factory=dict)
     kubelet: str = "Running"
     broken: bool = False
     hurried: bool = False
@@ -66,11 +66,14 @@ class Playing(Minikube):
         if kubeconfig:
             kubeconfig.write_text(" ".join(options))
 
-    def status(self, kubeconfig: Path | None) -> dict[str, str]:
-        host = "Running" if self.world.engine.boxes[self.profile].running else "Stopped"
-        kubelet = self.world.kubelet if host == "Running" else host
+    def stopped_parts(self, kubeconfig: Path | None) -> dict[str, str]:
         # The address in the kubeconfig is that of an earlier start.
-        return {"Host": host, "Kubelet": kubelet, "APIServer": kubelet, "Kubeconfig": "Misconfigured"}
+        parts = {"Kubeconfig": "Misconfigured"}
+        if not self.world.engine.boxes[self.profile].running:
+            return {**parts, **dict.fromkeys(("Host", "Kubelet", "APIServer"), "Stopped")}
+        if self.world.kubelet != "Running":
+            parts |= dict.fromkeys(("Kubelet", "APIServer"), self.world.kubelet)
+        return parts
 
     def stop(self, kubeconfig: Path | None) -> None:
         self.world.engine.stop(self.profile)
@@ -83,7 +86,7 @@ class Playing(Minikube):
             self.world.engine.remove_network(self.profile)
         del self.world.profiles[self.profile]
 
-    def inspect(self) -> Profile | None:
+    def inspect(self) -> tuple[str, str] | None:
         return self.world.profiles.get(self.profile)
 
     def write_kubeconfig(self, kubeconfig: Path) -> None:
@@ -264,8 +267,8 @@ def test_every_cluster_wide_role_leaves_a_user_profile() -> None:
     assert roles == {name for _, kind, name, _ in minikube_provider.OURS if kind == "ClusterRole"}
 
 
-@pytest.mark.parametrize("found", [None, replace(DOCKER, driver="kvm2"), replace(DOCKER, runtime="docker")])
-def test_unusable_profile_is_refused_with_a_fix(world: World, names: Names, found: Profile | None) -> None:
+@pytest.mark.parametrize("found", [None, ("kvm2", "containerd"), ("docker", "docker")])
+def test_unusable_profile_is_refused_with_a_fix(world: World, names: Names, found: tuple[str, str] | None) -> None:
     world.profiles |= {"mine": found} if found else {}
     adopting = provider_of(world, names, "mine")
     object.__setattr__(adopting.minikube, "program", Path("/bin/true"))
