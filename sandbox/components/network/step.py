@@ -15,12 +15,6 @@ LOSES = "everything in the cluster"
 EXHAUSTED = ("all predefined address pools", "non-overlapping IPv4 address pool")
 
 
-class NoSubnet(SandboxError):
-    """The engine has no address range left for another network."""
-
-    id = "no-subnet"
-
-
 @dataclass(frozen=True)
 class NetworkStep:
     """The network of nodes, registry and mirrors, made first and removed last; the edge joins it.
@@ -84,15 +78,16 @@ class NetworkStep:
         except EngineError as error:
             if not any(words in error.details for words in EXHAUSTED):
                 raise
-            raise NoSubnet(
+            raise SandboxError(
                 f"the engine has no address range left for the network {self.names.network}",
                 details=error.details,
                 fix="remove networks that nothing uses (`docker network ls`, `docker network prune`), or add ranges: "
                 '"default-address-pools" in /etc/docker/daemon.json',
+                id="no-subnet",
             ) from error
 
     def _keep_one(self) -> None:
-        """Leave one network of the name; of two users who created one at the same moment, the first keeps the name."""
+        # Of two users who created one at the same moment, the first keeps the name.
         has_spares = self._remove_spares()
         first = self._find()
         if has_spares and first and LABEL in first.labels and not labelled.is_ours(first, self.names.home):
@@ -106,7 +101,7 @@ class NetworkStep:
         return bool(spares)
 
     def _alone(self) -> AbstractContextManager[None]:
-        """Lock networks: of two commands at the same moment, each would create one."""
+        # Of two commands at the same moment, each would create one.
         files.make_private_dir(self.names.home.networks)
         return files.exclusive(self.names.home.networks)
 
@@ -119,12 +114,11 @@ class NetworkStep:
         return True
 
     def _is_free(self, network: Network) -> bool:
-        """Return whether no container uses it; a stopped one is no member, and could never be started again."""
         if network.members or not labelled.is_ours(network, self.names.home):
             return False
-        node = self.engine.container(self.names.node)
-        containers = (*labelled.containers(self.engine, self.names.home), *((node,) if node else ()))
-        return not any(network.name in container.attached for container in containers)
+        # A stopped container is no member, and could never be started again.
+        containers = (*labelled.containers(self.engine, self.names.home), self.engine.container(self.names.node))
+        return not any(container and network.name in container.attached for container in containers)
 
 
 def subnet6(network: str) -> str:
