@@ -36,15 +36,13 @@ def problem(cluster: Cluster, manifests: Sequence[Manifest]) -> Status | None:
     without another object as drifted.
     """
     for manifest in reversed(manifests):
-        live = cluster.live(manifest)
+        live, is_workload = cluster.live(manifest), manifest["kind"] in WORKLOADS
         if live is None:
-            absent = manifest["kind"] in WORKLOADS
-            return Status(State.ABSENT if absent else State.DRIFTED, f"{title(manifest)} is not there")
+            return Status(State.ABSENT if is_workload else State.DRIFTED, f"{title(manifest)} is not there")
         if is_leaving(live):
             return Status(State.DRIFTED, f"{title(manifest)} {LEAVING}")
         if mark(live) != mark(manifest):
             return Status(State.DRIFTED, f"{title(manifest)} differs")
-        pending = progress(live) if manifest["kind"] in WORKLOADS else None
-        if pending:
+        if is_workload and (pending := progress(live)):
             return Status(State.DRIFTED, f"{title(manifest)}: {pending}")
     return None

@@ -1,7 +1,7 @@
 """The outbound proxy in a cluster: containerd gets it by its unit, pods by an admission policy."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -22,13 +22,7 @@ POLICY = "sandbox-proxy"
 API = "admissionregistration.k8s.io/v1"  # since Kubernetes 1.36 (KEP-3962)
 # Prints the proxy that the running containerd was started with, and restarts it with another.
 SHOWN = "grep -zi _proxy= /proc/$(systemctl show --property=MainPID --value containerd)/environ | tr '\\0' '\\n'"
-QUERY = ("sh", "-c", SHOWN)
 RESTART = "systemctl daemon-reload && systemctl restart containerd"
-
-
-def inside(domain: str, hosts: Iterable[str], subnet: str) -> tuple[str, ...]:
-    cluster = ("localhost", "127.0.0.1", ".svc", ".cluster.local", PODS, SERVICES)
-    return (*cluster, subnet, domain, f".{domain}", *hosts)
 
 
 def drop_in(variables: Mapping[str, str]) -> str:
@@ -39,11 +33,6 @@ def drop_in(variables: Mapping[str, str]) -> str:
         lines.append(f'Environment="{name}={quoted}"')
     others = " ".join(name for name in BOTH_CASES if name not in variables)
     return "\n".join((*lines, f"UnsetEnvironment={others}", ""))
-
-
-def read_shown(output: str) -> dict[str, str]:
-    pairs = (line.partition("=") for line in output.splitlines())
-    return {name: value for name, _, value in pairs if name in NAMES}
 
 
 def policy(variables: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -88,16 +77,19 @@ class Proxied:
         """Return the environment of a program that uses it, empty for none. Raises SandboxError without the network."""
         if not self.proxies:
             return {}
+        cluster = ("localhost", "127.0.0.1", ".svc", ".cluster.local", PODS, SERVICES)
+        subnet, domains = joined(self.engine, self.nodes.network).subnet, (self.domain, f".{self.domain}")
         hosts = (self.nodes.control_plane, self.names.registry, HOST)
-        return self.proxies.variables(inside(self.domain, hosts, joined(self.engine, self.nodes.network).subnet))
+        return self.proxies.variables((*cluster, subnet, *domains, *hosts))
 
     def is_in_force(self, node: str) -> bool:
-        shown = succeeded(self.engine.execute(node, QUERY), f"the proxy of {node} cannot be read")
-        return self.is_shown(shown)
+        shown = self.engine.execute(node, ("sh", "-c", SHOWN))
+        return self.is_shown(succeeded(shown, f"the proxy of {node} cannot be read"))
 
     def is_shown(self, shown: str) -> bool:
         """Return whether a node's containerd has these variables, by the output of `SHOWN`."""
-        return read_shown(shown) == self.variables()
+        pairs = (line.partition("=") for line in shown.splitlines())
+        return {name: value for name, _, value in pairs if name in NAMES} == self.variables()
 
     def repair(self, node: str, say: Callable[[str], None]) -> None:
         if not self.is_in_force(node):

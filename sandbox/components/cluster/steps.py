@@ -170,12 +170,12 @@ class NodeImagesStep(NothingToUndo):
 
     def _missing(self) -> list[str]:
         nodes = self.provider.nodes
-
-        def lacks(node: str, reference: str) -> bool:
-            return nodes.engine.execute(node, ["crictl", "inspecti", "--quiet", reference])[0] != 0
-
-        running = nodes.running()
-        return [name for name, reference in self.images.items() if any(lacks(node, reference) for node in running)]
+        running, ask = nodes.running(), ("crictl", "inspecti", "--quiet")
+        return [
+            name
+            for name, reference in self.images.items()
+            if any(nodes.engine.execute(node, (*ask, reference))[0] != 0 for node in running)
+        ]
 
 
 @dataclass(frozen=True)

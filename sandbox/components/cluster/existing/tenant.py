@@ -3,6 +3,7 @@
 import copy
 import getpass
 import socket
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ class Tenant(Cluster):
     def apply(self, manifest: Manifest, *, say: Say = log.info) -> None:
         """Create or change an object of this sandbox. Raises NotOurs if it exists without our label."""
         ours = self.own(manifest)
-        live = self.find(ours)
+        live = self.live(ours)
         if live is not None and not self.owns(live):
             owner = (live["metadata"].get("labels") or {}).get(LABEL)
             raise NotOurs(
@@ -65,9 +66,6 @@ class Tenant(Cluster):
                 fix="give yours another name, or the sandbox another namespace: cluster: {namespace: …}",
             )
         super().apply(ours, say=say)
-
-    def find(self, manifest: Manifest) -> dict[str, Any] | None:
-        return self.get(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["name"], self.namespace)
 
     def ours(self) -> list[dict[str, Any]]:
         """Return every object of this sandbox in the namespace, of any kind that can be deleted."""
@@ -93,8 +91,8 @@ class Tenant(Cluster):
 
 
 def counted(objects: Sequence[Manifest]) -> str:
-    kinds = sorted(live["kind"] for live in objects)
-    return ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    kinds = Counter(live["kind"] for live in objects)
+    return ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,12 @@
 """The kind command line as typed calls; clusters are ours by their name."""
 
-from __future__ import annotations
-
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from sandbox.components.network.proxy_settings import BOTH_CASES
 from sandbox.errors import MissingTool
@@ -28,11 +26,6 @@ SLOW = "could not find a log line that matches"
 CHATTER = r"(Command Output: )?[IW]\d{4} | [✓•✗] |Creating cluster |WARNING: |cgroup v1 is deprecated "
 
 
-def sweep(folder: Path) -> None:
-    for left in folder.glob(f"{SCRATCH}*"):
-        shutil.rmtree(left, ignore_errors=True)
-
-
 @dataclass(frozen=True)
 class Kind:
     """An installed kind for one network of the engine, or of the Podman at the address `podman`.
@@ -46,7 +39,7 @@ class Kind:
     balancer: str = ""
 
     @classmethod
-    def of(cls, program: Path | None, network: str) -> Kind:
+    def of(cls, program: Path | None, network: str) -> Self:
         if program is None:
             raise MissingTool(
                 "kind is not installed",

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.cluster.dns import Dns
 from sandbox.components.cluster.kind import cluster_config, node_start, worker_join
 from sandbox.components.cluster.kind.cluster_config import RESOLV_CONF, Tags, node_names
-from sandbox.components.cluster.kind.command import Kind, sweep
+from sandbox.components.cluster.kind.command import SCRATCH, Kind
 from sandbox.components.cluster.kind.worker_join import ADMIN, JOINED, PORT, ROLE, START_TIMEOUT
 from sandbox.components.cluster.pod_proxy import Proxied
 from sandbox.config import schema
@@ -153,8 +154,6 @@ class KindProvider:
         self._note_complete()
 
     def _run_kind(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
-        """Run kind, and prepare nodes and write the kubeconfig as soon as its messages say that this is possible."""
-
         def on_line(line: str) -> None:
             if "✓" in line or "•" in line:
                 say(line.encode("ascii", "ignore").decode().strip(" ."))  # without kind's pictures
@@ -235,7 +234,7 @@ class KindProvider:
         self._note_complete()
 
     def _lacking_workers(self) -> tuple[list[str], list[str]]:
-        """Return the planned workers that do not exist, and those whose `up` was killed before they had joined."""
+        # Those whose `up` was killed have not joined.
         planned = node_names(self.names.cluster, self.shape.nodes)[self.shape.nodes.control_plane :]
         existing = {node.name for node in self.nodes.all()}
         missing = [name for name in planned if name not in existing]
@@ -251,11 +250,8 @@ class KindProvider:
         node_start.await_news(self.names.kubeconfig, since)
 
     def _attach(self, say: Callable[[str], None]) -> None:
-        """Connect nodes to the sandbox's network again, from which they were disconnected, or which was recreated.
-
-        They are stopped for it: a node looks for a changed address when it starts, and a start by the engine goes to a
-        network by the id that it had (moby, daemon/container_operations.go: getNetworkID).
-        """
+        # They are stopped for it: a node looks for a changed address when it starts, and a start by the engine goes to
+        # a network by the id that it had (moby, daemon/container_operations.go: getNetworkID).
         network = self.names.network
         for node in self.nodes.outside():
             say(f"connecting {node.name} to the network {network}")
@@ -289,7 +285,8 @@ class KindProvider:
         for path in (self.names.kubeconfig, self._config):
             path.unlink(missing_ok=True)
             files.sweep(path)
-        sweep(self.names.folder)
+        for scratch in self.names.folder.glob(f"{SCRATCH}*"):
+            shutil.rmtree(scratch, ignore_errors=True)
         files.remove_empty(self.names.folder)
         return bool(existing)
 
@@ -320,11 +317,7 @@ class KindProvider:
 
     @property
     def _first_files(self) -> dict[PurePosixPath, bytes]:
-        """Return the files that a node has before kubeadm runs in it. Raises UsageError.
-
-        To give it a company's CA later needs another start of containerd, in which the kubelet may lose pods that it is
-        just starting.
-        """
+        # A company's CA that comes later needs another start of containerd, in which the kubelet may lose pods.
         return {company_ca.PLACE: self.company.pem} if self.company.pem else {}
 
     def _record(self) -> dict[str, object]:
