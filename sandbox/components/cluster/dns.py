@@ -19,9 +19,6 @@ from sandbox.system.wait import wait_until
 
 NAMESPACE = "kube-system"
 NAME = "coredns"
-SERVICE = "kube-dns"
-PODS = "k8s-app=kube-dns"
-PORT = "53"
 SERVICES = "svc"  # the names of Services are below it, in the sandbox's domain and in the cluster's
 CLUSTER = f"{SERVICES}.cluster.local"
 REPLICAS = 2  # as kubeadm has it; it may have been scaled to none
@@ -181,12 +178,12 @@ class DnsStep(NothingToUndo):
 
     def _service_problem(self, cluster: Cluster) -> str | None:
         # kube-proxy learns a second later than the Deployment that CoreDNS is ready, and refuses queries until then.
-        service = cluster.get("v1", "Service", SERVICE, NAMESPACE)
+        service = cluster.get("v1", "Service", "kube-dns", NAMESPACE)
         if service is None:
             return None
         address = service["spec"]["clusterIP"]
         # By TCP, because bash cannot wait for an answer by UDP; kube-proxy sets up both at the same time.
-        is_reached = connects(self.dns.engine, self.node, address, PORT)
+        is_reached = connects(self.dns.engine, self.node, address, "53")
         return None if is_reached else f"no connection to {address}"
 
     @property

@@ -46,8 +46,7 @@ def of_environment(environment: Mapping[str, str]) -> Proxies:
     """
     http, https, spared = (environment.get(name.lower()) or environment.get(name, "") for name in NAMES)
     direct = tuple(word.strip() for word in spared.split(",") if word.strip())
-    http, https = _with_scheme(http), _with_scheme(https)
-    return Proxies(http if _usable(http) else "", https if _usable(https) else "", direct)
+    return Proxies(_usable(http), _usable(https), direct)
 
 
 def faults(environment: Mapping[str, str], kinds: Iterable[str] = ("http", "https")) -> Iterator[str]:
@@ -76,6 +75,7 @@ def _with_scheme(url: str) -> str:
     return url if "://" in url or not url else f"http://{url}"
 
 
-def _usable(url: str) -> bool:
+def _usable(setting: str) -> str:
+    url = _with_scheme(setting)
     host = proxy_host(url)
-    return bool(host) and not is_loopback(host)
+    return url if host and not is_loopback(host) else ""

@@ -16,8 +16,6 @@ from sandbox.system.process import ToolFailed
 # The first that knows kubeadm's v1beta4.
 OLDEST = (0, 32, 0)
 CREATE_TIMEOUT = 600.0
-DELETE_TIMEOUT = 120.0
-LOAD_TIMEOUT = 300.0
 STAND_IN = files.packaged("sandbox.components.cluster", "scripts/engine-command.sh")
 SCRATCH = ".kind-"
 # kind waits half a minute for a node's systemd (kind 0.33, providers/docker/provision.go).
@@ -86,12 +84,12 @@ class Kind:
             return path.read_bytes()
 
     def load(self, name: str, archive: Path) -> None:
-        self._run(["load", "image-archive", archive, "--name", name], timeout=LOAD_TIMEOUT)
+        self._run(["load", "image-archive", archive, "--name", name], timeout=300)
 
     def delete(self, name: str) -> None:
         with tempfile.TemporaryDirectory(prefix=SCRATCH) as place:
             words = ["delete", "cluster", "--name", name, "--kubeconfig", f"{place}/kubeconfig"]
-            self._run(words, timeout=DELETE_TIMEOUT)
+            self._run(words, timeout=120)
 
     def _engine_command(self, place: Path) -> Mapping[str, str]:
         """Return variables by which kind finds our command, which replaces the image of its balancer."""

@@ -27,7 +27,6 @@ GATEWAY = 1  # the first address of a network, which is the engine's own
 NEWS = 30.0  # seconds; later steps then report what is wrong with the pods
 MIRROR = "kubernetes.io/config.mirror"
 WORKLOADS = ("DaemonSet", "ReplicaSet", "StatefulSet", "Deployment")
-PEER_PORT = 2380
 # etcd's API as JSON (server/embed: enable-grpc-gateway); kubectl is the client for it that every node has.
 _POST = """
 pki=/etc/kubernetes/pki/etcd
@@ -120,7 +119,7 @@ def name_peers(engine: Engine, control_plane: str) -> None:
     except (ValueError, LookupError, TypeError) as error:  # kubectl may have said more, and one that joins has no name
         raise SandboxError(f"the members of etcd on {control_plane} are not known", details=output[-2000:]) from error
     for member, (name, urls) in named.items():
-        by_name = [f"https://{name}:{PEER_PORT}"]
+        by_name = [f"https://{name}:2380"]
         if urls != by_name:
             _post(engine, control_plane, "update", {"ID": member, "peerURLs": by_name})
 

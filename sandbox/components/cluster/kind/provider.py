@@ -48,7 +48,6 @@ NODES_APPEAR = 3.0  # seconds; the engine copies the image's /var before a new n
 
 
 def nodes(engine: Engine, names: Names, planned: schema.Nodes | None = None) -> Nodes:
-    """Return the nodes of a sandbox's kind cluster, existing or planned."""
     mark, expected = f"io.x-k8s.kind.cluster={names.cluster}", node_names(names.cluster, planned or schema.Nodes())
     return Nodes(engine, names.network, names.node, mark, expected, ROLE, ROLES)
 
@@ -101,8 +100,8 @@ class KindProvider:
             return f"it was made with {planes} and {workers}"
         if self._has_rivals() and not any(node.labels.get(ROLE) == BALANCER for node in self.nodes.all()):
             return "the balancer of its control planes is gone, by which all reach the API server"
-        present = {key: value for key, value in self._record().items() if key not in ("nodes", "owner")}
-        other = [key for key, value in present.items() if before.get(key) != value]
+        present = self._record().items()
+        other = [key for key, value in present if key not in ("nodes", "owner") and before.get(key) != value]
         return f"it was made with another {', '.join(other)}" if other else None
 
     def drift(self) -> str | None:
@@ -129,7 +128,7 @@ class KindProvider:
 
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
         """Create the cluster with kind; it is usable as soon as its control plane runs, while other nodes join."""
-        _ = self._first_files  # or an error, before anything is deleted
+        _ = self.company.pem  # or an error, before anything is deleted
         self.delete()
         files.make_private_dir(self.names.folder)
         version = self.engine.facts().cgroup_version
@@ -181,7 +180,7 @@ class KindProvider:
     def _prepare_nodes(self) -> None:
         for name in self.nodes.running():
             objects = cluster_config.first_files(self.dns.corefile()) if name == self.names.node else {}
-            self.engine.write_files(name, {**self._first_files, **self._nameserver_file(), **objects})
+            self.engine.write_files(name, {**self._first_files(), **objects})
             if self.proxied.proxies:
                 self.proxied.enforce(name)
         if not self.engine.shares_network():  # an engine elsewhere makes folders of files that it does not see
@@ -228,8 +227,7 @@ class KindProvider:
         image, dual = self.image if is_same else None, self.shape.ip_family == "dual"
         for name in (*missing, *unjoined):
             say(f"adding {name}")
-            first = {**self._first_files, **self._nameserver_file()}
-            worker_join.add(self.nodes, self.names.cluster, name, first, image, dual=dual)
+            worker_join.add(self.nodes, self.names.cluster, name, self._first_files(), image, dual=dual)
             self.engine.keep_stopped(name)
         self._note_complete()
 
@@ -315,10 +313,10 @@ class KindProvider:
     def _note_complete(self) -> None:
         self.engine.write_file(self.names.node, COMPLETE, json.dumps(self._record()).encode())
 
-    @property
     def _first_files(self) -> dict[PurePosixPath, bytes]:
         # A company's CA that comes later needs another start of containerd, in which the kubelet may lose pods.
-        return {company_ca.PLACE: self.company.pem} if self.company.pem else {}
+        company = {company_ca.PLACE: self.company.pem} if self.company.pem else {}
+        return {**company, **self._nameserver_file()}
 
     def _record(self) -> dict[str, object]:
         fields = self.shape.model_dump(mode="json", include={"ip_family", "feature_gates", "mounts", "kind"})

@@ -58,7 +58,6 @@ def silence(engine: Engine, node: str) -> str | None:
 
 
 def _configuration(nodes: Nodes, cluster: str, name: str, *, dual: bool) -> dict[str, Any]:
-    """Return kubeadm's configuration (kubeadm.k8s.io/v1beta4) with a token for the next ten minutes."""
     create = ("kubeadm", "token", "create", "--ttl=10m", "--print-join-command")
     command = _run(nodes.engine, nodes.control_plane, *create)
     join, container = _JOIN.search(command), nodes.engine.container(name)

@@ -119,8 +119,9 @@ class MinikubeAddonsStep(NothingToUndo):
 
 
 def _pull_images(nodes: Nodes, minikube: Minikube, use: WantedAddon, work: Work) -> None:
-    """Have the first node pull the images of an addon that it lacks. Raises SandboxError if one cannot be pulled."""
-    chosen, registries = (_by_key(use.values.get(name, "")) for name in OPTIONS)
+    chosen, registries = (
+        dict(pair.split("=", 1) for pair in use.values.get(name, "").split(",") if "=" in pair) for name in OPTIONS
+    )
     images = minikube.images(use.source, chosen, registries)
     reasons = {}
     for image in dict.fromkeys(images.values()):
@@ -143,10 +144,6 @@ def _pull_images(nodes: Nodes, minikube: Minikube, use: WantedAddon, work: Work)
         f'sandbox.yaml: addons: [{{addon: {use.source}, values: {{images: "{others}", registries: "{places}"}}}}]',
         id="addon-image",
     )
-
-
-def _by_key(text: str) -> Mapping[str, str]:
-    return dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
 
 
 def _require(use: WantedAddon, addons: Mapping[str, bool]) -> None:
