@@ -80,7 +80,9 @@ class Proxied:
         cluster = ("localhost", "127.0.0.1", ".svc", ".cluster.local", PODS, SERVICES)
         subnet, domains = joined(self.engine, self.nodes.network).subnet, (self.domain, f".{self.domain}")
         hosts = (self.nodes.control_plane, self.names.registry, HOST)
-        return self.proxies.variables((*cluster, subnet, *domains, *hosts))
+        spared = ",".join(dict.fromkeys((*cluster, subnet, *domains, *hosts, *self.proxies.direct)))
+        values = zip(NAMES, (self.proxies.http, self.proxies.https, spared), strict=True)
+        return {name: value for name, value in values if value}
 
     def is_in_force(self, node: str) -> bool:
         shown = self.engine.execute(node, ("sh", "-c", SHOWN))

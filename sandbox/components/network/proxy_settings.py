@@ -30,14 +30,6 @@ class Proxies:
     def without_accounts(self) -> Self:
         return replace(self, http=_without_account(self.http), https=_without_account(self.https))
 
-    def variables(self, direct: Iterable[str]) -> dict[str, str]:
-        """Return the environment of a program that uses them, except for `direct`; empty without a proxy."""
-        if not self:
-            return {}
-        spared = ",".join(dict.fromkeys((*direct, *self.direct)))
-        values = zip(NAMES, (self.http, self.https, spared), strict=True)
-        return {name: value for name, value in values if value}
-
 
 def of_environment(environment: Mapping[str, str]) -> Proxies:
     """Return the environment's proxies (a lower-case variable counts first), without those on a loopback.

@@ -50,14 +50,6 @@ def test_only_a_variable_that_counts_is_named() -> None:
 
 
 @pytest.mark.fault(54)
-def test_no_proxy_has_internal_and_user_exceptions() -> None:
-    """A proxy and NO_PROXY → pods, Services and loopback are spared as well."""
-    proxies = Proxies(https=SECRET, direct=("corp", "localhost"))
-    assert proxies.variables(["localhost", ".svc"]) == {"HTTPS_PROXY": SECRET, "NO_PROXY": "localhost,.svc,corp"}
-    assert Proxies(direct=("corp",)).variables([".svc"]) == {}
-
-
-@pytest.mark.fault(54)
 @pytest.mark.security(6)
 def test_the_password_is_not_shown() -> None:
     """A proxy's URL with a password → shown without it."""
