@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from sandbox.images.build_order import with_made_from
-from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromLayout
-from sandbox.images.sync_rules import SyncRule
+from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromLayout, SyncRule
 from sandbox.oci.reference import Target
 
 # Temporary files of editors and other programs; vim writes 4913 to find out whether it may.

@@ -7,8 +7,16 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import UsageError
-from sandbox.images.images_yaml import FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry, load, schema
-from sandbox.images.sync_rules import SyncRule
+from sandbox.images.images_yaml import (
+    FromArchive,
+    FromBuild,
+    FromDaemon,
+    FromLayout,
+    FromRegistry,
+    SyncRule,
+    load,
+    schema,
+)
 from sandbox.oci import reference
 from sandbox.oci.reference import Target
 

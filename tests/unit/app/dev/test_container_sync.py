@@ -15,8 +15,7 @@ from sandbox.app.dev.changed_files import Copied
 from sandbox.app.dev.container_sync import Running, SyncFailed, copy, running
 from sandbox.app.dev.dev_report import Container
 from sandbox.components.workloads import restart
-from sandbox.images.images_yaml import FromBuild
-from sandbox.images.sync_rules import SyncRule
+from sandbox.images.images_yaml import FromBuild, SyncRule
 from sandbox.kube.api import ClusterError
 from sandbox.kube.container_exec import Executed
 from sandbox.oci.reference import parse_target as parse

@@ -19,8 +19,7 @@ from sandbox.app.dev.loop import DevLoop, project_of
 from sandbox.app.dev.rounds import Rounds
 from sandbox.config.resolve import load
 from sandbox.errors import SandboxError
-from sandbox.images.images_yaml import FromArchive, FromBuild, FromRegistry
-from sandbox.images.sync_rules import SyncRule
+from sandbox.images.images_yaml import FromArchive, FromBuild, FromRegistry, SyncRule
 from sandbox.oci import reference
 from sandbox.oci.reference import parse_target as parse
 

@@ -22,10 +22,9 @@ from sandbox.components.workloads.step import ApplyStep
 from sandbox.config.schema import Chart
 from sandbox.engine import Engine, EngineError
 from sandbox.errors import SandboxError
-from sandbox.images.images_yaml import FromBuild
+from sandbox.images.images_yaml import FromBuild, SyncRule
 from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
-from sandbox.images.sync_rules import SyncRule
 from sandbox.kube.container_exec import Executed
 from sandbox.names import Names
 from sandbox.oci.reference import parse_target as parse
