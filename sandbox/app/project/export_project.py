@@ -22,8 +22,8 @@ from sandbox.config.schema.apply_schema import Chart, Item, RemoteChart
 from sandbox.engine import Engine
 from sandbox.errors import UsageError
 from sandbox.images import lockfile as locks
-from sandbox.images.export_layout import write_layout
 from sandbox.images.lockfile import Locked, LockFile
+from sandbox.images.sources.layout import write_layout
 from sandbox.kube import manifests
 from sandbox.oci.client import Client
 from sandbox.system.files import is_inside

@@ -1,19 +1,24 @@
-"""Images in an OCI layout (OCI image-spec, image-layout.md), chosen by `index.json`: in a folder or a tar."""
+"""Images in an OCI layout (OCI image-spec, image-layout.md), in a folder or a tar, and exported to a new folder."""
 
 import contextlib
+import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from sandbox.config import json_text
+from sandbox.errors import SandboxError
 from sandbox.oci import digest as digests
 from sandbox.oci import manifest as manifests
 from sandbox.oci import reference as references
+from sandbox.oci.client import Client, InRegistry
 from sandbox.oci.digest import CHUNK
 from sandbox.oci.image import Image, MissingBlob, walk
-from sandbox.oci.manifest import CONTAINERD_NAME, REF_NAME, Descriptor, Document, Index
+from sandbox.oci.manifest import CONTAINERD_NAME, OCI_INDEX, REF_NAME, Descriptor, Document, Index
 from sandbox.oci.oci_errors import BadImage
+from sandbox.oci.reference import Target
 
 LARGEST_DOCUMENT = 8 << 20
 SHORTEST_ID = 12  # digits, as Docker shows them
@@ -122,7 +127,7 @@ def incomplete(files: BlobFiles, missing: str) -> MissingBlob:
 
 
 def select(index: Mapping[str, Any], name: str | None, where: str) -> Descriptor:
-    content = manifests.parse(Document(manifests.OCI_INDEX, manifests.canonical(index)))
+    content = manifests.parse(Document(OCI_INDEX, manifests.canonical(index)))
     choices = []
     for child in content.manifests if isinstance(content, Index) else ():
         names = [text for key in (CONTAINERD_NAME, REF_NAME) if (text := child.annotations.get(key))]
@@ -158,3 +163,42 @@ def _same(name: str, other: str) -> bool:
     """Tell whether two names mean the same image: `busybox` is `docker.io/library/busybox:latest`."""
     parsed = [reference.with_default_tag() for text in (name, other) if (reference := references.of_text(text))]
     return len(parsed) == 2 and parsed[0] == parsed[1]
+
+
+def write_layout(client: Client, targets: Sequence[Target], folder: Path) -> Mapping[Target, str]:
+    """Write the images `targets` to the layout `folder`, each blob once and under their names; return their digests."""
+
+    def document(repository: str, name: str) -> Document:
+        document = client.manifest(repository, name)
+        if document is None:
+            brief = f"{client.url} has no {repository}:{name}"
+            raise SandboxError(brief, fix="push it first: sandbox push-images", id="no-image")
+        return document
+
+    def child(repository: str, descriptor: Descriptor) -> Document:
+        return document(repository, descriptor.digest)
+
+    def path(digest: str) -> Path:
+        path = folder / "blobs" / digest.replace(":", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    roots = {target: document(target.repository, target.tag or str(target.digest)) for target in targets}
+    sources: dict[Descriptor, str] = {}
+    for target, root in roots.items():
+        image = walk(root, partial(child, target.repository), InRegistry(client, target.repository))
+        for written in image.documents:
+            path(written.digest).write_bytes(written.data)
+        for blob in image.blobs:
+            sources.setdefault(blob, target.repository)
+    for blob, repository in sources.items():
+        with client.blob(repository, blob.digest) as chunks, path(blob.digest).open("wb") as file:
+            for chunk in digests.verified(chunks, blob.digest, blob.size):
+                file.write(chunk)
+    manifests = [
+        {**root.descriptor.as_json(), "annotations": {REF_NAME: str(target)}} for target, root in roots.items()
+    ]
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests}
+    folder.joinpath("index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+    folder.joinpath("oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}\n', encoding="utf-8")
+    return {target: root.digest for target, root in roots.items()}
