@@ -58,15 +58,13 @@ class Lookup:
 
     def images(self, entries: Sequence[Entry], local: Sequence[FromDaemon]) -> dict[Target, Outcome]:
         others = [entry for entry in entries if isinstance(entry, FromRegistry | FromArchive | FromLayout)]
-        outcomes = self.destination.pool.map(self._from_elsewhere, others)
-        return dict(zip((entry.target for entry in others), outcomes, strict=True)) | self._from_engine(local)
-
-    def _from_engine(self, local: Sequence[FromDaemon]) -> dict[Target, Outcome]:
-        if self.daemon is None or not local:
-            return {}
-        engine = EngineImages(self.daemon, self.destination, self.access, self.compression, self.stack)
-        images = engine.images(local)
-        return {e.target: _narrowed(e, images[e.target], e.image) for e in local if e.target in images}
+        found = self.destination.pool.map(self._from_elsewhere, others)
+        outcomes = dict(zip((entry.target for entry in others), found, strict=True))
+        if self.daemon and local:
+            engine = EngineImages(self.daemon, self.destination, self.access, self.compression, self.stack)
+            images = engine.images(local)
+            outcomes |= {e.target: _narrowed(e, images[e.target], e.image) for e in local if e.target in images}
+        return outcomes
 
     def _from_elsewhere(self, entry: FromRegistry | FromArchive | FromLayout) -> Outcome:
         try:
@@ -109,8 +107,7 @@ def remote_image(client: Client, reference: Reference, platform: str, platforms:
             platforms = (platform,)
     reduced = platforms if isinstance(content, Index) else ()
     if reduced:
-        chosen = choose(root, reduced, name)
-        root = chosen if isinstance(chosen, Document) else child(chosen)
+        root = choose(root, reduced, name, child)
     return replace(walk(root, child, InRegistry(client, reference.path), name=name), source=source, platforms=reduced)
 
 

@@ -116,7 +116,7 @@ def walk(
     return replace(image, notes=image.notes + notes)
 
 
-def choose(index: Document, platforms: Sequence[str], name: str) -> Document | Descriptor:
+def choose(index: Document, platforms: Sequence[str], name: str, read: Callable[[Descriptor], Document]) -> Document:
     """Return an index reduced to `platforms`: itself, a smaller index, or the single image of the one platform.
 
     Attestations stay with the images they describe. Raises MissingPlatform, naming all that are missing.
@@ -129,7 +129,7 @@ def choose(index: Document, platforms: Sequence[str], name: str) -> Document | D
         raise MissingPlatform(name, missing, [str(child.platform) for child in images])
     kept = [child for child in images if any(fits(str(child.platform), platform) for platform in platforms)]
     if len(kept) == len(platforms) == 1:
-        return kept[0]
+        return read(kept[0])
     described = {child.digest for child in kept}
     kept += [child for child in children if child.is_attestation and child.annotations.get(_DESCRIBES) in described]
     by_digest = {child.digest: child for child in kept}
@@ -147,9 +147,8 @@ def narrow(image: Image, platforms: Sequence[str], name: str, read: Callable[[De
         if missing := [wanted for wanted in platforms if not fits(platform, wanted)]:
             raise MissingPlatform(name, missing, [platform])
         return replace(image, notes=())
-    chosen = choose(image.root, platforms, name)
     documents = {document.digest: document for document in image.documents}
-    root = chosen if isinstance(chosen, Document) else documents[chosen.digest]
+    root = choose(image.root, platforms, name, lambda child: documents[child.digest])
     if root == image.root:
         return image
     narrowed = walk(root, lambda child: documents.get(child.digest), image.origin)
