@@ -1,7 +1,7 @@
 """The progress and results that a push reports; it prints nothing itself."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from sandbox.errors import SandboxError
@@ -64,15 +64,15 @@ class Observer:
         pass
 
 
+@dataclass
 class Ending:
     """Ends uploads at their next piece once the run is over or the command interrupted; `observer` gets the progress.
 
     The registry never commits an upload that ends in the middle.
     """
 
-    def __init__(self, observer: Observer) -> None:
-        self.observer = observer
-        self._over = threading.Event()
+    observer: Observer
+    _over: threading.Event = field(default_factory=threading.Event)
 
     def end(self) -> None:
         self._over.set()

@@ -140,7 +140,6 @@ class _Run:
         return results | {target: result for target, result in zip(images, published, strict=True) if result}
 
     def _vouched(self, item: tuple[Target, Image]) -> Image:
-        """Let the image's tag vouch for the blobs, if it names this very image already."""
         target, image = item
         if not image.published:
             with contextlib.suppress(SandboxError):  # reported when the image is published
@@ -169,7 +168,6 @@ class _Run:
         return error
 
     def _publish(self, target: Target, image: Image, carried: Mapping[str, Carried]) -> Result | SandboxError | None:
-        """Publish an image whose blobs are in place; None where the run has ended meanwhile."""
         sizes, repository = {blob.digest: blob.size for blob in image.blobs}, target.repository
         failures = (carried[digest].failures for digest in sizes)
         if error := next((failed[repository] for failed in failures if repository in failed), None):

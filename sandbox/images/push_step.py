@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sandbox.engine import Engine
 from sandbox.engine.engine_images import build_context
@@ -25,9 +24,6 @@ from sandbox.quantities import count
 from sandbox.step import NothingToUndo, State, Status, Work
 
 CHECKS_AT_ONCE = 8
-
-if TYPE_CHECKING:
-    from sandbox.images.image_push import ImagePush
 
 
 @dataclass(frozen=True)
@@ -78,13 +74,14 @@ class PushStep(NothingToUndo):
         from sandbox.images.image_push import ImagePush, Local  # and the sources of images, which a check does without
 
         local = Local(connect=lambda: self.engine, spool=self.spool, buildx=lambda: self.buildx)
-        work: ImagePush = ImagePush.of(self.images, self.url, self.keychain, local)
-        results = (work if entries is None else replace(work, entries=tuple(entries))).run(say)
-        self.built.update(work.targets if entries is None else (entry.target for entry in entries))
+        work = ImagePush.of(self.images, self.url, self.keychain, local)
+        if entries is not None:
+            work = replace(work, entries=tuple(entries))
+        results = work.run(say)
+        self.built.update(work.targets)
         return results
 
     def _compare(self, client: Client, entry: Entry) -> tuple[Document | None, bool]:
-        """Return the registry's content for an entry, and whether the engine may have the same image."""
         document = client.manifest(entry.target.repository, entry.target.tag or entry.target.digest or "")
         name = ""
         if isinstance(entry, FromDaemon | FromBuild):

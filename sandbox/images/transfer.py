@@ -131,7 +131,6 @@ def carry(transfer: Transfer, destination: Destination) -> Carried:
 
 
 def _bring(transfer: Transfer, repository: str, destination: Destination) -> int:
-    """Mount the blob from a repository that has it, or send it; return the number of bytes sent."""
     client, blob = destination.client, transfer.blob
     open_blob: OpenBlob = partial(transfer.origin.open, blob)
     begun: str | None = None

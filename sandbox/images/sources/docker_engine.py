@@ -65,7 +65,6 @@ class EngineImages:
         return image
 
     def _tagged(self, image: Inspected) -> Image | None:
-        """Return the image if the registry has it complete, by the target's tag or by the image's digest; else None."""
         client, inventory = self.destination.client, self.destination.inventory
         repository, tag = image.target.repository, image.target.tag or str(image.target.digest)
         for name in (tag, image.id) if image.is_document else (tag,):
@@ -81,7 +80,6 @@ class EngineImages:
         return None
 
     def _has_layers_of(self, image: Inspected, document: Document) -> bool:
-        """Return whether a manifest in the registry is of this image; remember its layers if they are compressed."""
         content, repository = manifests.parse(document), image.target.repository
         if not isinstance(content, Manifest) or image.is_document:
             return False
@@ -99,12 +97,8 @@ class EngineImages:
         return is_same
 
     def _read(self, images: Sequence[Inspected]) -> Images:
-        """Return images as the engine's folders or a save have them.
-
-        Layers that are in the registry compressed are not read, and their sizes are wrong.
-        """
-
         def size_of(digest: str) -> int | None:
+            # Layers that are in the registry compressed are not read, so their sizes may be wrong.
             place = self.destination.inventory.anywhere(digest)
             return 0 if digest in self.packed else place[1] if place else None
 

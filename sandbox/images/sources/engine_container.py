@@ -186,26 +186,21 @@ class ContainerFiles:
                 os.close(reader)
 
 
+# Anything on the container's standard error is the reason why a request failed.
+@dataclass
 class _Output:
-    """The standard output of a container, and the pipe of its files' bytes if it has one.
-
-    Anything on its standard error is the reason why a request failed. Every method raises Unreadable.
-    """
-
-    def __init__(self, container: str, connection: socket.socket, file: BufferedReader, pipe: int | None) -> None:
-        self.container = container
-        self._connection = connection
-        self._file = file
-        self._pipe = pipe
-        self._rest = b""  # of the current frame
+    container: str
+    connection: socket.socket
+    file: BufferedReader
+    pipe: int | None  # of the files' bytes, which are in the output without one
+    rest: bytes = b""  # of the current frame
 
     def send(self, request: bytes) -> None:
         with contextlib.suppress(OSError):  # then there is no output either
-            self._connection.sendall(request)
+            self.connection.sendall(request)
 
     def pieces(self, size: int) -> Iterator[bytes]:
-        """Yield `size` bytes of files in pieces of CHUNK bytes, joined from smaller frames or reads of the pipe."""
-        read = self._of_output if self._pipe is None else self._of_pipe
+        read = self._of_output if self.pipe is None else self._of_pipe
         while size:
             parts, left = [], min(size, CHUNK)
             size -= left
@@ -215,7 +210,7 @@ class _Output:
             yield b"".join(parts)
 
     def has_ended(self) -> bool:
-        if self._pipe is not None and self._is_filled(self._pipe):
+        if self.pipe is not None and self._is_filled(self.pipe):
             return False
         end = b""
         while len(end) < len(END):
@@ -224,8 +219,8 @@ class _Output:
 
     def frame(self) -> bytes:
         try:
-            stream, size = _FRAME.unpack(self._file.read(_FRAME.size))
-            data = self._file.read(size)
+            stream, size = _FRAME.unpack(self.file.read(_FRAME.size))
+            data = self.file.read(size)
         except OSError as error:
             raise Unreadable("the container does not answer", details=cause(error)) from error
         except struct.error as error:
@@ -236,21 +231,20 @@ class _Output:
         return data
 
     def _of_output(self, most: int) -> bytes:
-        rest = self._rest or self.frame()
-        self._rest = rest[most:]
+        rest = self.rest or self.frame()
+        self.rest = rest[most:]
         return rest[:most]
 
     def _of_pipe(self, most: int) -> bytes:
-        if self._pipe is not None and self._is_filled(self._pipe):
-            return os.read(self._pipe, most)
+        if self.pipe is not None and self._is_filled(self.pipe):
+            return os.read(self.pipe, most)
         self.frame()
         raise Unreadable("a file in the engine's folder is shorter than expected")
 
     def _is_filled(self, pipe: int) -> bool:
-        """Wait for the pipe or the output; return whether the pipe has bytes."""
         poll = select.poll()
         poll.register(pipe, select.POLLIN)
-        poll.register(self._connection, select.POLLIN)
+        poll.register(self.connection, select.POLLIN)
         if not poll.poll(SILENCE * 1000):
             raise Unreadable("the container does not answer", details=f"no byte for {SILENCE:.0f} seconds")
         # Asked again: bytes that come before the end of the request may do so after the first look at the pipe.

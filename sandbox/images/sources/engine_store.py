@@ -107,10 +107,7 @@ def _overlay_images(wanted: Sequence[Inspected], size_of: SizeOf, open_folder: O
 
 
 def _layers(image: Inspected) -> dict[str, tuple[str, Path]]:
-    """Return where the engine has the record and the files of each layer of an image, by their digests.
-
-    Source: moby, daemon/internal/layer/filestore.go. The lowest layer is the first.
-    """
+    # By digests, the lowest layer first: where its record and its files are (moby, daemon/internal/layer/filestore.go).
     data, chains = image.content["GraphDriver"]["Data"], manifests.chains(image.diff_ids)
     lower = str(data.get("LowerDir") or "").split(":")
     folders = [Path(folder) for folder in (*reversed(lower), str(data["UpperDir"])) if folder]
@@ -124,19 +121,15 @@ def _layers(image: Inspected) -> dict[str, tuple[str, Path]]:
 
 @dataclass(frozen=True)
 class _OverlayStore:
-    """The classic store with the driver overlay2, and the Origin of its images.
-
-    `documents` are configurations, and the headers of layers to read from `folders`, by the digests of both.
-    """
+    """The classic store with the driver overlay2, and the Origin of its images."""
 
     files: Files
-    folders: Mapping[str, Path]
+    folders: Mapping[str, Path]  # of the layers to read, by their digests
     size_of: SizeOf
-    documents: Mapping[str, bytes]
+    documents: Mapping[str, bytes]  # configurations, and the headers of these layers
     splits: dict[str, TarSplit] = field(default_factory=dict)
 
     def image(self, image: Inspected) -> Image:
-        """Return the image with raw layers and our own manifest, as a saved one has it. Raises Unreadable."""
         config = self._document(image.id)
         if digests.of(config) != image.id:
             raise Unreadable("a configuration in the engine's folder is damaged", details=image.id)
@@ -189,7 +182,6 @@ class _ContainerdStore:
     folder: Path
 
     def image(self, inspected: Inspected, size_of: SizeOf) -> Image | None:
-        """Return the image with its own manifests and layers; None where it is not here. Raises Unreadable."""
         described, identity = inspected.content["Descriptor"], inspected.id
         document = self._read(Descriptor(str(described.get("mediaType")), identity, int(described.get("size") or 0)))
         if document is None:
@@ -206,7 +198,6 @@ class _ContainerdStore:
         return self.files.read(self.folder, [_path(blob.digest).encode()], [blob.size])
 
     def _read(self, child: Descriptor) -> Document | None:
-        """Return a manifest; None for a platform that the engine does not have."""
         name = _path(child.digest)
         size = self.files.sizes(self.folder, [name]).get(name)
         if size is None:

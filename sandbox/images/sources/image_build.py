@@ -104,9 +104,22 @@ def run_builder(entry: FromBuild, daemon: Daemon, say: Callable[[str], None], bu
         builder = ["docker", "buildx", "build", "--load"]
     elif not daemon.is_podman and buildx:
         builder = [buildx, "build", "--load"]
+    context = entry.context.resolve()
+    argv = [*builder, f"--tag={entry.engine_name}"]
+    if entry.dockerfile:
+        argv.append(f"--file={context / entry.dockerfile}")
+    if entry.stage:
+        argv.append(f"--target={entry.stage}")
+    if entry.platforms:
+        argv.append(f"--platform={','.join(entry.platforms)}")
+    argv += [f"--build-arg={name}={value}" for name, value in entry.args]
+    argv += [f"--secret={value}" for value in entry.secrets]
+    argv += [f"--ssh={value}" for value in entry.ssh]
+    argv += [f"--cache-from={value}" for value in entry.cache_from]
+    argv += [f"--cache-to={value}" for value in entry.cache_to]
     try:
         process.run(
-            [*builder, *arguments(entry)],
+            [*argv, "--", context],
             timeout=BUILD_TIMEOUT,
             cwd=entry.folder,
             # Podman does not speak BuildKit's protocol.
@@ -131,20 +144,3 @@ def has_buildkit() -> bool:
     except (MissingTool, ToolFailed):
         return False
     return True
-
-
-def arguments(entry: FromBuild) -> list[str | Path]:
-    context = entry.context.resolve()
-    argv: list[str | Path] = [f"--tag={entry.engine_name}"]
-    if entry.dockerfile:
-        argv.append(f"--file={context / entry.dockerfile}")
-    if entry.stage:
-        argv.append(f"--target={entry.stage}")
-    if entry.platforms:
-        argv.append(f"--platform={','.join(entry.platforms)}")
-    argv += [f"--build-arg={name}={value}" for name, value in entry.args]
-    argv += [f"--secret={value}" for value in entry.secrets]
-    argv += [f"--ssh={value}" for value in entry.ssh]
-    argv += [f"--cache-from={value}" for value in entry.cache_from]
-    argv += [f"--cache-to={value}" for value in entry.cache_to]
-    return [*argv, "--", context]

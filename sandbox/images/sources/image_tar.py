@@ -171,7 +171,6 @@ def archive_image(path: Path, name: str | None, stack: contextlib.ExitStack) -> 
 
 
 def _entries(saved: bytes) -> Sequence[tuple[list[str], str, Mapping[str, Any]]]:
-    """Return names, digest and entry of each image in the table of `docker save`."""
     entries = []
     try:
         for entry in json_text.document(saved):
