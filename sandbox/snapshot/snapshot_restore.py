@@ -107,7 +107,7 @@ class Restoring:
         VolumeArchive(self.engine, self.names, manifest.image).unpack(packed, saved)
 
     def _ports(self, node: Node) -> dict[str, list[dict[str, str]]]:
-        """Return the node's ports of this machine; a port that another program has by now is replaced by a free one."""
+        # A port that another program has by now is replaced by a free one.
         present = self.engine.container(node.name)
         own = {bind.port for binds in present.published.values() for bind in binds} if present else set()
         ports: dict[str, list[dict[str, str]]] = {}
@@ -121,7 +121,7 @@ class Restoring:
         return ports
 
     def _switch(self, manifest: Manifest) -> None:
-        """Replace the old objects. Every action can be repeated, because this may be killed."""
+        # Every action can be repeated, because this may be killed.
         names, engine = self.names, self.engine
         present = [node.name for node in engine.containers(self.mark)]
         saved = {node.name for node in manifest.nodes}
@@ -160,10 +160,8 @@ class Restoring:
 
 
 def _unpack(tar: Path, folder: Path) -> None:
-    """Write the regular files of `tar` below `folder`, without other entries and paths that lead elsewhere.
-
-    Without tarfile's filters (PEP 706), which came with Python 3.11.4: Debian 12 has 3.11.2.
-    """
+    # Only regular files are written, and none by a path that leads elsewhere. tarfile's filters (PEP 706) came with
+    # Python 3.11.4: Debian 12 has 3.11.2.
     files.make_private_dir(folder)
     with tarfile.open(tar) as content:
         for member in content:

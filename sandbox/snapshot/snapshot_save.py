@@ -5,7 +5,6 @@ import io
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,85 +23,78 @@ SPEC = "spec.json"
 REGISTRY = "registry"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Saving:
-    """A sandbox to save, whose nodes are the containers `nodes`, and the store for its snapshots."""
+def save(
+    engine: Engine, names: Names, nodes: Sequence[Container], store: Store, snapshot: str, say: Callable[[str], None]
+) -> Manifest:
+    """Save a sandbox, whose nodes are the containers `nodes`, as `snapshot`; they are paused meanwhile.
 
-    engine: Engine
-    names: Names
-    store: Store
-    nodes: Sequence[Container]
+    Raises SandboxError.
+    """
+    labelled.require(engine, names)
+    if not nodes:
+        raise UsageError(
+            f"sandbox '{names.name}' has no cluster",
+            fix="sandbox up creates one; sandbox list shows all sandboxes",
+            id="no-sandbox",
+        )
+    if not names.spec.exists():
+        raise UsageError(f"the spec of sandbox '{names.name}' is not known", fix="sandbox up, which saves the spec")
+    with store.begun(names.name, snapshot) as folder:
+        registry = engine.volume_labels(names.volume) is not None
+        # The first is asked for its image's programs, which a balancer of control planes has not.
+        ordered = sorted(nodes, key=lambda node: node.name != names.node)
+        described = [_describe(engine, node) for node in ordered]
+        packed = packing(described)
+        if registry:
+            packed.append(Packed(names.volume, REGISTRY))
+        with _paused(engine, names, nodes, registry=registry):
+            say("reading the nodes' files")
+            for node in described:
+                files.write_private(folder / node.files, container_copy.changes(engine, node.name))
+            say("reading the volumes")
+            VolumeArchive(engine, names, described[0].image).pack(packed, folder)
+            files.write_private(folder / CERTIFICATES, _tar(names.keys))
+            files.write_private(folder / SPEC, files.read_regular(names.spec))
+        say("computing digests")
+        manifest = Manifest(
+            snapshot=snapshot,
+            sandbox=names.name,
+            made=datetime.now(UTC),
+            release=__version__,
+            kubernetes=(engine.read_file(names.node, VERSION) or b"").decode().strip(),
+            image=described[0].image,
+            folder=str(names.folder),
+            nodes=tuple(described),
+            registry=REGISTRY if registry else None,
+            parts=tuple(part(path) for path in sorted(folder.iterdir())),
+        )
+        files.write_private(folder / MANIFEST, manifest.model_dump_json(indent=2).encode())
+    return manifest
 
-    def save(self, snapshot: str, say: Callable[[str], None]) -> Manifest:
-        """Save it under the name `snapshot`; its containers are paused meanwhile. Raises SandboxError."""
-        labelled.require(self.engine, self.names)
-        if not self.nodes:
-            raise UsageError(
-                f"sandbox '{self.names.name}' has no cluster",
-                fix="sandbox up creates one; sandbox list shows all sandboxes",
-                id="no-sandbox",
-            )
-        if not self.names.spec.exists():
-            raise UsageError(
-                f"the spec of sandbox '{self.names.name}' is not known", fix="sandbox up, which saves the spec"
-            )
-        with self.store.begun(self.names.name, snapshot) as folder:
-            registry = self.engine.volume_labels(self.names.volume) is not None
-            # The first is asked for its image's programs, which a balancer of control planes has not.
-            ordered = sorted(self.nodes, key=lambda node: node.name != self.names.node)
-            described = [_describe(self.engine, node) for node in ordered]
-            packed = packing(described)
-            if registry:
-                packed.append(Packed(self.names.volume, REGISTRY))
-            with self._paused(registry):
-                say("reading the nodes' files")
-                for node in described:
-                    _write(folder / node.files, container_copy.changes(self.engine, node.name))
-                say("reading the volumes")
-                VolumeArchive(self.engine, self.names, described[0].image).pack(packed, folder)
-                _write(folder / CERTIFICATES, _tar(self.names.keys))
-                _write(folder / SPEC, files.read_regular(self.names.spec))
-            say("computing digests")
-            manifest = Manifest(
-                snapshot=snapshot,
-                sandbox=self.names.name,
-                made=datetime.now(UTC),
-                release=__version__,
-                kubernetes=(self.engine.read_file(self.names.node, VERSION) or b"").decode().strip(),
-                image=described[0].image,
-                folder=str(self.names.folder),
-                nodes=tuple(described),
-                registry=REGISTRY if registry else None,
-                parts=tuple(part(path) for path in sorted(folder.iterdir())),
-            )
-            _write(folder / MANIFEST, manifest.model_dump_json(indent=2).encode())
-        return manifest
 
-    @contextmanager
-    def _paused(self, registry: bool) -> Iterator[None]:
-        """Pause everything that writes, at the same time, so that the data is as after a loss of power.
-
-        If this process is killed meanwhile, the sandbox is like one that `sandbox pause` has paused.
-        """
-        running = [node.name for node in self.nodes if node.running]
-        container = self.engine.container(self.names.registry) if registry else None
-        if container and container.running:
-            running.append(container.name)
-        use = Use.of(self.engine, self.names)
-        files.write_atomic(self.names.paused, use.read().to_json(), mode=0o600)
-        paused: list[str] = []
-        try:
-            use.trust_servers(healthy=True)  # clients wait, and are not refused for seconds afterwards
-            for name in running:
-                paused.append(name)
-                self.engine.pause(name)
-            yield
-        finally:
-            for name in paused:
-                with contextlib.suppress(EngineError):
-                    self.engine.start(name)
-            use.trust_servers(healthy=False)
-            self.names.paused.unlink(missing_ok=True)
+@contextmanager
+def _paused(engine: Engine, names: Names, nodes: Sequence[Container], *, registry: bool) -> Iterator[None]:
+    # Everything that writes is paused at the same time, so that the data is as after a loss of power. If this process
+    # is killed meanwhile, the sandbox is like one that `sandbox pause` has paused.
+    running = [node.name for node in nodes if node.running]
+    container = engine.container(names.registry) if registry else None
+    if container and container.running:
+        running.append(container.name)
+    use = Use.of(engine, names)
+    files.write_private(names.paused, use.read().to_json())
+    paused: list[str] = []
+    try:
+        use.trust_servers(healthy=True)  # clients wait, and are not refused for seconds afterwards
+        for name in running:
+            paused.append(name)
+            engine.pause(name)
+        yield
+    finally:
+        for name in paused:
+            with contextlib.suppress(EngineError):
+                engine.start(name)
+        use.trust_servers(healthy=False)
+        names.paused.unlink(missing_ok=True)
 
 
 def _describe(engine: Engine, container: Container) -> Node:
@@ -133,7 +125,3 @@ def _tar(folder: Path) -> bytes:
             if path.is_file() and not path.name.startswith("."):
                 tar.add(path, str(path.relative_to(folder)))
     return content.getvalue()
-
-
-def _write(path: Path, data: bytes) -> None:
-    files.write_atomic(path, data, mode=0o600)

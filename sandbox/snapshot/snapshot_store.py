@@ -202,7 +202,6 @@ class Store:
 def read(path: Path) -> Manifest:
     """Return the manifest of the snapshot SANDBOX/SNAPSHOT in its folder. Raises SandboxError if it is not one."""
     folder = path.parent
-    why = ""
     try:
         manifest = Manifest.model_validate_json(path.read_bytes())
         if (manifest.sandbox, manifest.snapshot) == (folder.parent.name, folder.name):

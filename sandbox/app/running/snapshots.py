@@ -10,7 +10,7 @@ from sandbox.app.session import restoring
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.engine import Engine, labelled
 from sandbox.errors import MissingTool, SandboxError
-from sandbox.snapshot.snapshot_save import Saving
+from sandbox.snapshot import snapshot_save
 from sandbox.snapshot.snapshot_store import Manifest, Store
 
 
@@ -30,9 +30,9 @@ def save(sandbox: Sandbox, snapshot: str | None, size: Callable[[float], str]) -
     with sandbox.alone("snapshot"):
         pausing.watch(names, sandbox.spec.pause_seconds)  # wakes the sandbox at its next use if this command is killed
         engine = Engine.connect()
-        saving = Saving(engine=engine, names=names, store=store(), nodes=kind_provider.nodes(engine, names).all())
+        nodes = kind_provider.nodes(engine, names).all()
         with session.task(f"Snapshot {chosen} of {names.name}") as task:
-            task.done = size(saving.save(chosen, task.say).bytes)
+            task.done = size(snapshot_save.save(engine, names, nodes, store(), chosen, task.say).bytes)
 
 
 def restore(sandbox: Sandbox, snapshot: str | None, agree: Callable[[Manifest], None]) -> None:
