@@ -89,7 +89,7 @@ class InnerRegistryStep(NothingToUndo):
             raise
 
     def _objects(self, cluster: Tenant) -> list[dict[str, Any]]:
-        """Return the claim of a disk, if the cluster has one to give, the Service and the Deployment."""
+        # The claim of a disk, if the cluster has one to give, the Service and the Deployment.
         disk, empty = f"persistentVolumeClaim: {{claimName: {NAME}}}", "emptyDir: {sizeLimit: 10Gi}"
         claim, service, deployment = _manifests("in_cluster.yaml", image=self.image, volume=disk)
         has_disk = False

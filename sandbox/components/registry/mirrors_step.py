@@ -44,7 +44,7 @@ class MirrorsStep:
     names: Names
     image: str
     upstreams: tuple[str, ...]
-    lent: Keychain | None
+    lent: Keychain
     purge: bool
     company: CompanyCa
     name: str = "mirrors"
@@ -70,8 +70,10 @@ class MirrorsStep:
                 return Status(State.DRIFTED if any(self._containers()) else State.ABSENT, f"{upstream} has none")
             if reason := self._drift(upstream, container):
                 return Status(State.DRIFTED, f"{upstream}: {reason}")
+            account = self._account(upstream)
+            login = f"signed in as {account.username}" if account else "without an account"
             cut_off = "cannot be reached now: nodes ask it themselves"
-            notes.append(f"{upstream} {self._account_note(upstream) if container.running else cut_off}")
+            notes.append(f"{upstream} {login if container.running else cut_off}")
         return Status(State.READY, "; ".join(notes))
 
     def apply(self, work: Work) -> None:
@@ -122,13 +124,9 @@ class MirrorsStep:
         return None if same else "has other settings, certificates or another account"
 
     def _account(self, upstream: str) -> Credential | None:
-        return self.lent.find(upstream) if self.lent else None
-
-    def _account_note(self, upstream: str) -> str:
-        account = self._account(upstream)
-        if account and account.username and account.password:
-            return f"signed in as {account.username}"
-        return "without an account"
+        # Distribution takes a name and a password, and no tokens.
+        account = self.lent.find(upstream)
+        return account if account and account.username and account.password else None
 
     def _start(self, upstream: str) -> None:
         name, folder = self.names.mirror(upstream), self._folder(upstream)
@@ -167,11 +165,10 @@ class MirrorsStep:
 def mirror_settings(url: str, account: Credential | None) -> bytes:
     """Return the configuration of distribution, with the account's password. Pulled images are kept for a week.
 
-    It takes a name and a password, and no tokens. Without an account it would ask the upstream at its start how to sign
-    in, and not start where that cannot be reached; so it gets a helper program for accounts that does not exist, which
-    is run later, if ever.
+    Without an account it would ask the upstream at its start how to sign in, and not start where that cannot be
+    reached; so it gets a helper program for accounts that does not exist, which is run later, if ever.
     """
-    if account and account.username and account.password:
+    if account:
         login: dict[str, object] = {"username": account.username, "password": account.password}
     else:
         login = {"exec": {"command": "anonymous"}}
