@@ -11,15 +11,15 @@ from sandbox.truststore.trusted_root import Change, Kind, Root, in_pem
 class Anchors:
     """A distribution's folder for additional CA certificates, and the program that rebuilds the CA bundle.
 
-    Files in the folder `place` end in `suffix`. Programs read `bundle`. `update` runs after a certificate was added,
-    `refresh` after one was removed.
+    Files in the folder `place` end in `suffix`. Programs read `bundle`. `update` runs after a certificate was added or
+    removed, with the options `fresh` too after one was removed.
     """
 
     place: Path
     suffix: str
     bundle: Path
     update: tuple[str, ...]
-    refresh: tuple[str, ...]
+    fresh: tuple[str, ...] = ()
     kind: Kind = Kind.SYSTEM
 
     def trusted(self) -> tuple[Root, ...]:
@@ -38,7 +38,7 @@ class Anchors:
         return self._change(root, copy, self.update, adds=True)
 
     def remove(self, root: Root) -> Change:
-        return self._change(root, ("rm", "-f", str(self._path(root))), self.refresh, adds=False)
+        return self._change(root, ("rm", "-f", str(self._path(root))), (*self.update, *self.fresh), adds=False)
 
     def _change(self, root: Root, *commands: tuple[str, ...], adds: bool) -> Change:
         return Change(kind=self.kind, place=self.place, adds=adds, root=root, commands=commands, as_root=True)
@@ -51,13 +51,11 @@ class Anchors:
         return {path: root for path in paths for root in in_pem(_read(path))}
 
 
-_EXTRACT = ("update-ca-trust", "extract")
 FEDORA = Anchors(
     place=Path("/etc/pki/ca-trust/source/anchors"),
     suffix=".pem",
     bundle=Path("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"),
-    update=_EXTRACT,
-    refresh=_EXTRACT,
+    update=("update-ca-trust", "extract"),
 )
 # Alpine has the same. Without --fresh Debian's program leaves dead links in /etc/ssl/certs.
 DEBIAN = Anchors(
@@ -65,21 +63,19 @@ DEBIAN = Anchors(
     suffix=".crt",
     bundle=Path("/etc/ssl/certs/ca-certificates.crt"),
     update=("update-ca-certificates",),
-    refresh=("update-ca-certificates", "--fresh"),
+    fresh=("--fresh",),
 )
 ARCH = Anchors(
     place=Path("/etc/ca-certificates/trust-source/anchors"),
     suffix=".crt",
     bundle=Path("/etc/ca-certificates/extracted/tls-ca-bundle.pem"),
     update=("trust", "extract-compat"),
-    refresh=("trust", "extract-compat"),
 )
 SUSE = Anchors(
     place=Path("/usr/share/pki/trust/anchors"),
     suffix=".pem",
     bundle=Path("/var/lib/ca-certificates/ca-bundle.pem"),
     update=("update-ca-certificates",),
-    refresh=("update-ca-certificates",),
 )
 LAYOUTS = (FEDORA, DEBIAN, ARCH, SUSE)
 

@@ -44,7 +44,7 @@ def trust(
     following = [holding for holding in chosen if _follows(holding)]
     chosen = [holding for holding in chosen if not _follows(holding)]
     _require_found(kinds, chosen, following, machine)
-    changes = list(untrust(lambda old: old in replaced, holdings, machine).changes)
+    changes = list(untrust(replaced, holdings).changes)
     unchanged = []
     for holding in chosen:
         if root in holding.trusted:
@@ -58,14 +58,14 @@ def trust(
     return Plan(tuple(changes), tuple(unchanged), tuple(notes))
 
 
-def untrust(is_meant: Callable[[Root], bool], holdings: Sequence[Holding], machine: Machine) -> Plan:
-    """Plan to remove every root for which `is_meant` from every store that `sandbox certs trust` added it to."""
+def untrust(meant: Collection[Root], holdings: Sequence[Holding]) -> Plan:
+    """Plan to remove the roots `meant` from every store that `sandbox certs trust` added them to."""
     changes, notes = list[Change](), list[str]()
     for holding in holdings:
         store = holding.store
-        changes += map(store.remove, filter(is_meant, holding.entries))
-        for root in filter(is_meant, holding.trusted):
-            if root not in holding.entries and not _follows(holding):
+        changes += [store.remove(root) for root in holding.entries if root in meant]
+        for root in holding.trusted:
+            if root in meant and root not in holding.entries and not _follows(holding):
                 reason = "sandbox did not add it and does not remove it"
                 notes.append(f"{store.place} holds {root.common_name} under another name; {reason}")
     return Plan(tuple(changes), notes=tuple(notes))

@@ -78,7 +78,7 @@ class TrustedStores:
         )
 
     def plan_untrust(self, meant: set[Root]) -> Plan:
-        return trust_plan.untrust(meant.__contains__, self.holdings, self.machine)
+        return trust_plan.untrust(meant, self.holdings)
 
     def replaced(self, root: Root, sandbox: str) -> list[Root]:
         return [each.root for each in self.noted if each.sandbox == sandbox and each.root != root]

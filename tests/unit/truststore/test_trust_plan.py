@@ -88,7 +88,7 @@ def test_a_browser_that_was_never_started_is_named() -> None:
 def test_only_roots_that_sandbox_added_are_removed() -> None:
     extracted = Cacerts(place=Path("/etc/pki/ca-trust/extracted/java/cacerts"), keytool="keytool", follows_system=True)
     added = [holding(FOLLOWING, ours()), Holding(extracted, (ours(),), ()), holding(DEBIAN, ours())]
-    planned = trust_plan.untrust(lambda root: True, [*added, Holding(NSS, (ours(),), ())], HERE)
+    planned = trust_plan.untrust([ours()], [*added, Holding(NSS, (ours(),), ())])
     assert titles(planned) == [(False, ours(), FOLLOWING.place), (False, ours(), DEBIAN.place)]
     (note,) = planned.notes
     assert "nss" in note and "sandbox did not add it" in note
