@@ -96,10 +96,11 @@ class Door:
 
     @functools.cached_property
     def _info(self) -> Mapping[str, Any]:
-        info = self._api.info()  # once per connection: the engine runs other programs for it
-        if not isinstance(info, dict) or "ServerVersion" not in info:
-            raise DockerException("the answer to `docker info` is not a Docker Engine's")
-        return info
+        with translated("asking about the engine"):
+            info = self._api.info()  # once per connection: the engine runs other programs for it
+            if not isinstance(info, dict) or "ServerVersion" not in info:
+                raise DockerException("the answer to `docker info` is not a Docker Engine's")
+            return info
 
     @functools.cached_property
     def _client(self) -> docker.DockerClient:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib3.exceptions import LocationValueError
 
 from sandbox.engine import endpoint
-from sandbox.engine.base import OLDEST_API, translated
+from sandbox.engine.base import OLDEST_API
 from sandbox.engine.containers import Containers
 from sandbox.engine.endpoint import Endpoint
 from sandbox.engine.engine_images import Images
@@ -110,8 +110,7 @@ class Engine(Images, Containers, Networks):
 
     def facts(self) -> Facts:
         local = self._place is not None and (self._place.socket is not None or self._place.url.startswith("npipe://"))
-        with translated("asking about the engine"):
-            return read_facts(self._info, api=self._version, local=local, podman=self.is_podman)
+        return read_facts(self._info, api=self._version, local=local, podman=self.is_podman)
 
     @property
     def address(self) -> str:
@@ -119,9 +118,8 @@ class Engine(Images, Containers, Networks):
 
     def id(self) -> str:
         """Return an id that no other engine has, the same as long as it keeps its data."""
-        with translated("asking about the engine"):
-            # Podman returns another id each time.
-            return str(self._info.get("Name" if self.is_podman else "ID") or "")
+        # Podman returns another id each time.
+        return str(self._info.get("Name" if self.is_podman else "ID") or "")
 
     def is_heard(self, bind: Bind, *, waits: bool = False) -> bool:
         """Tell whether this machine can connect to a port that a running container publishes or listens on.

@@ -275,7 +275,6 @@ class Cluster:
         kind: str = "application/json",
         text: bool = False,
     ) -> Any:
-        """Return the answer, as `text` or a JSON object."""
         accepted = "*/*" if text else "application/json"
         try:
             if method == "GET":

@@ -49,15 +49,12 @@ class Unanswered(OSError):
     """The API server was not reached, or did not answer."""
 
 
+# The official client only logs why a program did not log in, and then asks without credentials. Without any handler,
+# logging would write that to the terminal as it is.
 class _LoginErrors(logging.Handler):
-    """Keeps, by thread, why a program did not log in: the official client only logs it, and asks without credentials.
-
-    Without any handler, logging would write it to the terminal as it is.
-    """
-
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
-        self._messages: dict[int, str] = {}
+        self._messages: dict[int, str] = {}  # by thread
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.module == "kube_config":
@@ -137,7 +134,6 @@ class Transport:
         return self._client.call_api(method, self._host + path, headers, body, _request_timeout=timeout).response
 
     def _with_login(self, method: str, path: str, headers: Mapping[str, str]) -> dict[str, str]:
-        """Return the headers with the credentials, renewed if they end soon."""
         complete = dict(headers)
         self._client.update_params_for_auth(complete, [], ["BearerToken"], path, method, None)
         self.login_error = _login_errors.take() or self._first_login_error

@@ -92,7 +92,6 @@ def placed(text: str, *, origin: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _checked(content: Any, place: str) -> Iterator[dict[str, Any]]:
-    """Yield the object, or those of a List; `place` is where it comes from."""
     if not isinstance(content, dict) or not all(isinstance(content.get(key), str) for key in ("apiVersion", "kind")):
         raise BadFile(f"{place}: not a Kubernetes object, which has apiVersion and kind", fix=OTHERS)
     version, kind, metadata = content["apiVersion"], content["kind"], content.get("metadata")

@@ -168,11 +168,7 @@ def placed_since(pod: Mapping[str, Any]) -> str | None:
 
 
 def _crashes(restarts: int, placed: str, ended: str) -> int:
-    """Return how many of a container's restarts can have followed crashes, the last of which `ended` it.
-
-    The other restarts were those of its node, before its pod was `placed`: the kubelet delays each restart after a
-    crash longer than the one before.
-    """
+    # The kubelet delays each restart after a crash longer than the one before. Other restarts were those of the node.
     if not placed or not ended:
         return restarts
     begun, crash = map(datetime.fromisoformat, (placed, ended))

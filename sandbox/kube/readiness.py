@@ -103,7 +103,6 @@ class _Waiting:
         self._crashes: dict[str, int] | None = None  # by title, as of when nothing was starting any more
 
     def state(self) -> str | None:
-        """Return what is not ready yet, or None. Raises ClusterError once waiting cannot help."""
         now = time.monotonic()
         troubles = self._troubles(now)
         self._steady_since = None if troubles else self._steady_since or now
@@ -131,10 +130,7 @@ class _Waiting:
         return troubles
 
     def _failed(self, troubles: Mapping[str, _Trouble]) -> list[str]:
-        """Return the titles of workloads for which waiting is useless.
-
-        A program that crashes may wait for another workload, and gets one more start once all others are up.
-        """
+        # A program that crashes may wait for another workload, and gets one more start once all others are up.
         is_any_starting = any(trouble.outlook is Outlook.OPEN and not trouble.crashes for trouble in troubles.values())
         if is_any_starting:
             self._crashes = None
@@ -168,11 +164,8 @@ def refresh_pods(cluster: Cluster, namespace: str, mark: str) -> None:
 
 
 def _replace_stuck(cluster: Cluster, live: Manifest, say: Say) -> None:
-    """Delete pods of a StatefulSet's earlier revision that stay unready, so that its controller makes new ones.
-
-    Kubernetes waits for such a pod before it replaces any, also when the new revision repairs it
-    (https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback).
-    """
+    # Kubernetes waits for such a pod of an earlier revision before it replaces any, also when the new one repairs it
+    # (https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback).
     status = live.get("status") or {}
     is_updating = is_seen(live) and status.get("replicas", 0) > status.get("updatedReplicas", 0)
     if live["kind"] != "StatefulSet" or not is_updating or is_by_hand(live.get("spec") or {}):
@@ -210,7 +203,6 @@ def _failure(troubles: Mapping[str, _Trouble]) -> ClusterError:
 
 
 def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None:
-    """Return why a workload is not ready, `waited` seconds after it was applied; None when it is."""
     try:
         state, ended = progress(live), False
     except ClusterError as error:
@@ -258,10 +250,6 @@ def _trouble(cluster: Cluster, live: Manifest, waited: float) -> _Trouble | None
 
 
 def _warnings(cluster: Cluster, live: Manifest, pods: Sequence[Manifest]) -> Iterator[str]:
-    """Yield the last warning about a workload that lacks pods, about its pods and their claims; and pods that stay.
-
-    Accounts that may not list events do without: they only explain.
-    """
     kind, name, namespace = live["kind"], live["metadata"]["name"], live["metadata"].get("namespace", "default")
     status, wanted = live.get("status") or {}, (live.get("spec") or {}).get("replicas", 0)
     scheduled, desired = status.get("currentNumberScheduled", 0), status.get("desiredNumberScheduled", 0)
@@ -275,7 +263,7 @@ def _warnings(cluster: Cluster, live: Manifest, pods: Sequence[Manifest]) -> Ite
     try:
         events = cluster.list("v1", "Event", namespace)
     except ClusterError as error:
-        if error.status != FORBIDDEN:
+        if error.status != FORBIDDEN:  # accounts that may not list events do without: they only explain
             raise
         events = []
     events.sort(key=lambda event: str(event.get("lastTimestamp") or ""))

@@ -74,7 +74,6 @@ def end(record: Path) -> bool:
 
 
 def _started(pid: int) -> str | None:
-    """Return when the process with this id started; None if there is none, or only a zombie."""
     if not 0 < pid <= _LARGEST:  # for waitpid(2), less than 1 means other processes
         return None
     with contextlib.suppress(ChildProcessError, OSError):

@@ -230,8 +230,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _prefix(path: Path) -> str:
-    """Return how the names of files begin that are to replace `path`; a name has at most 255 bytes."""
-    return f".{os.fsdecode(os.fsencode(path.name)[:100])}."
+    return f".{os.fsdecode(os.fsencode(path.name)[:100])}."  # a name has at most 255 bytes
 
 
 def refused(brief: str, error: OSError) -> SandboxError:

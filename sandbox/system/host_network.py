@@ -93,7 +93,7 @@ def next_free(address: str, port: int) -> int:
 
 def after(port: int) -> chain[int]:
     """Return the ports to try after `port`, in their order: unprivileged ones, the lower ones after the highest."""
-    first = max(port + 1, ALTERNATIVE + 1 if port < 1024 else port + 1)
+    first = (ALTERNATIVE if port < 1024 else port) + 1
     return chain(range(first, 65536), range(1024, first))
 
 

@@ -1,6 +1,5 @@
 """The kernel's limits of inotify, by which programs watch files: what they are, what is used, and what is enough."""
 
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +17,14 @@ def limits() -> dict[str, int]:
 
 def used() -> int:
     """Return how many instances root's processes have; only root can see them."""
-    return sum(file == _INSTANCE for file in _open_files())
+    count = 0
+    for process in _PROCESSES.glob("[0-9]*"):
+        with suppress(OSError):  # it ended meanwhile, or this user may not read it
+            if process.stat().st_uid == _ROOT:
+                for file in (process / "fd").iterdir():
+                    with suppress(FileNotFoundError):
+                        count += file.readlink() == _INSTANCE
+    return count
 
 
 def raise_limits() -> None:
@@ -26,12 +32,3 @@ def raise_limits() -> None:
     for name, limit in limits().items():
         if limit < ADVISED[name]:
             (SYSCTL / name).write_text(f"{ADVISED[name]}\n", encoding="utf-8")
-
-
-def _open_files() -> Iterator[Path]:
-    for process in _PROCESSES.glob("[0-9]*"):
-        with suppress(OSError):  # it ended meanwhile, or this user may not read it
-            if process.stat().st_uid == _ROOT:
-                for file in (process / "fd").iterdir():
-                    with suppress(FileNotFoundError):
-                        yield file.readlink()

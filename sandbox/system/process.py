@@ -65,7 +65,6 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
-    stdin: str | None = None,
     merged: bool = True,
     nice: bool = False,
     bound: bool = False,
@@ -84,19 +83,13 @@ def run(
     if bound and shutil.which("setpriv"):  # of util-linux
         words = [*words[: -len(typed)], "setpriv", "--pdeathsig", "TERM", *typed]
     with contextlib.ExitStack() as stack:
-        source = aside = None
-        if stdin is not None:  # as a file, since a program may write before it has read everything
-            source = stack.enter_context(tempfile.TemporaryFile())
-            source.write(stdin.encode())
-            source.seek(0)
-        if not merged:
-            aside = stack.enter_context(tempfile.TemporaryFile())
+        aside = None if merged else stack.enter_context(tempfile.TemporaryFile())
         try:
             child = subprocess.Popen(
                 words,
                 cwd=cwd,
                 env={**os.environ, **env} if env else None,
-                stdin=source or subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=aside or subprocess.STDOUT,
                 text=True,
@@ -126,7 +119,6 @@ def _logged(doing: str, argv: Argv) -> list[str]:
 
 
 def _awaited(child: subprocess.Popen[str], timeout: float, on_line: Callable[[str], None] | None) -> tuple[str, bool]:
-    """Wait for a program, and end it if this is interrupted; return its output, and whether it took too long."""
     expired = threading.Event()
 
     def expire() -> None:

@@ -47,13 +47,12 @@ def test_both_streams_are_returned_unless_errors_are_kept_aside() -> None:
     assert caught.value.output == "one\ntwo\n"
 
 
-def test_program_gets_our_environment_and_the_given_folder_and_input(
+def test_program_gets_our_environment_and_the_given_folder_and_no_input(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("OURS", "1")
     script = 'echo "$OURS $THEIRS"; pwd; cat'
-    assert sh(script, env={"THEIRS": "2"}, cwd=tmp_path, stdin="text\n") == f"1 2\n{tmp_path}\ntext\n"
-    assert sh("cat") == ""
+    assert sh(script, env={"THEIRS": "2"}, cwd=tmp_path) == f"1 2\n{tmp_path}\n"
 
 
 @pytest.mark.fault(53)
@@ -66,10 +65,8 @@ def test_output_lines_are_streamed_without_terminal_controls() -> None:
     assert output == "\N{REPLACEMENT CHARACTER}one\n\x1b[31mtwo\x1b[0m\nthree"
 
 
-def test_much_output_and_much_input_do_not_hang() -> None:
-    text = "i" * 300_000
-    assert sh("head -c 200000 /dev/zero; head -c 200000 /dev/zero >&2; wc -c", stdin=text).endswith("\x00300000\n")
-    assert run(["cat"], timeout=LONG, stdin=text, on_line=lambda _: None) == text
+def test_much_output_does_not_hang() -> None:
+    assert len(sh("head -c 200000 /dev/zero; head -c 200000 /dev/zero >&2")) == 400_000
 
 
 def test_failure_has_the_command_and_its_last_lines() -> None:
