@@ -86,7 +86,7 @@ class Door:
         self._place = place
         self._version = OLDEST_API
         self.is_podman = False
-        self.kept = KeptAnswers[Any]()
+        self.kept = KeptAnswers()
 
     @contextmanager
     def api(self, doing: str) -> Iterator[Any]:
@@ -135,10 +135,10 @@ class Door:
         return self.kept.answer(question, lambda: getattr(self._api, method)(*arguments, **options))
 
     def _inspect(self, doing: str, method: str, name: str) -> dict[str, Any] | None:
-        def inspect() -> Any:
+        def inspect() -> dict[str, Any] | None:
             with suppress(NotFound):
-                return getattr(self._api, method)(name)
+                return dict(getattr(self._api, method)(name))
+            return None
 
         with translated(doing):
-            answer: dict[str, Any] | None = self.kept.answer((method, name), inspect)
-            return answer
+            return self.kept.answer((method, name), inspect)

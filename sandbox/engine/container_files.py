@@ -77,5 +77,4 @@ class ContainerFiles(Door):
                 return None if data is None else data.read()
 
         with translated(f"reading {path} in {name}"):
-            content: bytes | None = self.kept.answer((name, path), read)
-            return content
+            return self.kept.answer((name, path), read)

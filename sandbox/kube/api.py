@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,10 @@ class ClusterError(SandboxError):
     def __init__(self, brief: str, *, details: str = "", fix: str = "", status: int = 0) -> None:
         super().__init__(brief, details=details, fix=fix)
         self.status = status
+
+
+class NotFound(ClusterError):
+    """The object does not exist, or the cluster lacks its kind: status 404."""
 
 
 class ServerAway(ClusterError, Away):
@@ -95,13 +100,9 @@ class Cluster:
 
     def get(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         """Return one object, None when it does not exist or the cluster lacks its kind."""
-        try:
-            live = self._call("GET", self._path(api_version, kind, namespace, name))
-        except ClusterError as error:
-            if error.status == 404:
-                return None
-            raise
-        return dict(live)
+        with suppress(NotFound):
+            return dict(self._call("GET", self._path(api_version, kind, namespace, name)))
+        return None
 
     def live(self, manifest: Manifest) -> dict[str, Any] | None:
         metadata = manifest["metadata"]
@@ -167,13 +168,10 @@ class Cluster:
         self, api_version: str, kind: str, name: str, namespace: str | None = None, *, whole: bool = False
     ) -> None:
         """Delete an object; it need not exist. When `whole`, it stays until everything that it owns is deleted."""
-        try:
-            # A Job would leave its pods by default.
-            query = urlencode({"propagationPolicy": "Foreground" if whole else "Background"})
+        # A Job would leave its pods by default.
+        query = urlencode({"propagationPolicy": "Foreground" if whole else "Background"})
+        with suppress(NotFound):
             self._call("DELETE", f"{self._path(api_version, kind, namespace, name)}?{query}")
-        except ClusterError as error:
-            if error.status != 404:
-                raise
 
     def log(
         self,
@@ -244,17 +242,15 @@ class Cluster:
             kinds[base] = self._discover(base)
         if kind not in kinds[base]:
             version = base.removeprefix("/apis/").removeprefix("/api/")
-            raise ClusterError(f"the cluster knows no {kind} in {version}", status=404)
+            raise NotFound(f"the cluster knows no {kind} in {version}", status=404)
         resource: Resource = kinds[base][kind]
         return resource
 
     def _discover(self, base: str) -> dict[str, Resource]:
         try:
             listed = self._call("GET", base).get("resources") or ()
-        except ClusterError as error:
-            if error.status == 404:  # not even the group exists
-                return {}
-            raise
+        except NotFound:  # not even the group exists
+            return {}
         return {
             resource["kind"]: Resource(
                 kind=resource["kind"],
@@ -294,7 +290,7 @@ class Cluster:
         if status >= 400:
             message = str(content["message"]) if isinstance(content, dict) and "message" in content else answer[:500]
             passes = status in PASSING or message.startswith(LEADERLESS)
-            failure, fix = ServerAway if passes else ClusterError, ""
+            failure, fix = ServerAway if passes else NotFound if status == 404 else ClusterError, ""
             if status == UNAUTHORIZED or (status == FORBIDDEN and ANONYMOUS in message):
                 message, fix = "\n".join(filter(None, (message, self._transport.login_error))), NO_LOGIN
             raise failure(f"{method} {path} failed", details=message, fix=fix, status=status)

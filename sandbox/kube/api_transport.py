@@ -75,7 +75,7 @@ class Transport:
 
     def __init__(self, client: Any, login_error: str = "") -> None:
         self.login_error = self._first_login_error = login_error
-        self.kept = KeptAnswers[tuple[int, bytes]]()
+        self.kept = KeptAnswers()
         self.kinds: dict[str, dict[str, Any]] = {}  # by API version and kind, as the API server lists them
         self._client = client
         self._host = client.configuration.host

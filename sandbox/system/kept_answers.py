@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Any, TypeVar
 
 Answer = TypeVar("Answer")
 
 
-class KeptAnswers(Generic[Answer]):
+class KeptAnswers:
     """Usable by several threads; two that ask the same question at the same moment may both send it."""
 
     def __init__(self) -> None:
-        self._answers: dict[Hashable, Answer] = {}
+        self._answers: dict[Hashable, Any] = {}
         self._keepers = 0
 
     @contextmanager
@@ -30,9 +30,9 @@ class KeptAnswers(Generic[Answer]):
     def answer(self, question: Hashable, send: Callable[[], Answer]) -> Answer:
         """Return the kept answer to a question, or what `send` returns. Raises what that raises."""
         try:
-            return self._answers[question]
+            answer: Answer = self._answers[question]
         except KeyError:
             answer = send()
-        if self._keepers:
-            self._answers[question] = answer
+            if self._keepers:
+                self._answers[question] = answer
         return answer

@@ -11,7 +11,7 @@ from sandbox.components.network.proxy_settings import BOTH_CASES, NAMES, Proxies
 from sandbox.engine import Engine
 from sandbox.engine.container_host import joined
 from sandbox.errors import succeeded
-from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.api import Cluster, NotFound
 from sandbox.names import HOST, Names
 from sandbox.provider import Nodes
 from sandbox.step import NothingToUndo, State, Status, Work
@@ -130,9 +130,7 @@ class PodProxyStep(NothingToUndo):
         variables, cluster = self._variables(), Cluster(self.names.kubeconfig)
         try:
             policies = {live["metadata"]["name"]: live["spec"] for live in cluster.list(API, "MutatingAdmissionPolicy")}
-        except ClusterError as error:
-            if error.status != 404:
-                raise
+        except NotFound:
             return Status(State.READY, f"{self.proxied} for the node; this Kubernetes cannot tell pods")
         live = policies.get(POLICY)
         if not variables:

@@ -6,6 +6,7 @@ kind documents the file: https://kind.sigs.k8s.io/docs/user/private-registries/
 import base64
 import json
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,7 +16,7 @@ from sandbox.components.credentials.registry_login import Login
 from sandbox.config import yaml_text
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, succeeded
-from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.api import Cluster, NotFound
 from sandbox.kube.manifests import namespace
 from sandbox.system import files
 
@@ -149,11 +150,8 @@ class PullSecrets:
         policy["spec"]["mutations"] = [
             {"patchType": "JSONPatch", "jsonPatch": {"expression": _expression(login)}} for login in logins
         ]
-        try:
+        with suppress(NotFound):  # a cluster without such policies
             self.cluster.apply_all((policy, binding))
-        except ClusterError as error:
-            if error.status != 404:  # a cluster without such policies
-                raise
 
     def _secrets(self, name: str) -> dict[str, dict[str, Any]]:
         secrets = (secret["metadata"] for secret in self.cluster.list("v1", "Secret", selector=f"{LABEL}=true"))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sandbox.kube.api import Cluster, ClusterError
+from sandbox.kube.api import Cluster, NotFound
 from sandbox.kube.manifests import ingress_hosts
 
 # The IngressClass of the sandbox's controller, and the name of what serves it (ingress-nginx's own names).
@@ -32,9 +32,7 @@ def routes(cluster: Cluster, kinds: Iterable[str] = _ROUTES) -> list[dict[str, A
     for kind in kinds:
         try:
             routes = cluster.list(f"{GATEWAY_GROUP}/v1", kind)
-        except ClusterError as error:
-            if error.status != 404:
-                raise
+        except NotFound:
             continue
         for route in routes:
             rules = [{"host": host} for host in (route.get("spec") or {}).get("hostnames") or ()]
