@@ -12,19 +12,18 @@ from sandbox.components.ingress.traefik import TRAEFIK_GROUP
 from sandbox.components.workloads import user_manifests
 from sandbox.components.workloads.chart_archives import local_dependencies
 from sandbox.components.workloads.user_manifests import Reads
-from sandbox.config import text_file, yaml_text
+from sandbox.config import text_file, untyped, yaml_text
 from sandbox.errors import UsageError
 from sandbox.init import compose, skaffold
 from sandbox.init.detected import IMAGES, LOCK, SPEC, Item, label, numbered, short_list
 from sandbox.init.project_folders import (
     DEEPER,
+    document,
     folders,
     has,
     is_text,
     listed,
-    mapping_in,
     other_sandboxes,
-    require_yaml,
     shown,
 )
 from sandbox.kube import manifests
@@ -89,11 +88,11 @@ def _left_out(paths: Sequence[str], reason: str) -> list[str]:
 
 
 def _releases(folder: Path, charts: Iterable[str]) -> Iterator[Item]:
-    """Yield the charts with names of releases: those of their folders, or of the folders above if these repeat."""
     places = {chart: Path(folder.absolute(), chart) for chart in charts}
     counts = Counter(place.name for place in places.values())
     taken: list[str] = []
     for chart, place in places.items():
+        # Where the names of folders repeat, those of the folders above are taken.
         name = place.name if counts[place.name] == 1 else place.parent.name
         taken.append(numbered(label(name), taken))
         yield {"chart": chart.rstrip("/"), "release": taken[-1]}
@@ -107,20 +106,17 @@ def _is_chart(folder: Path, place: Path) -> bool:
     file = place / "Chart.yaml"
     if not file.is_file() or not is_inside(folder, file) or (place.parent.parent / "Chart.yaml").is_file():
         return False
-    require_yaml(file)
-    content = mapping_in(file)
+    content = untyped.mapping(document(file))
     return bool(content) and content.get("type") != "library"
 
 
+# Paths whose kinds the cluster will have, and that repeat nothing of the paths before.
 def _usable(folder: Path, paths: Iterable[str], notes: list[str]) -> list[str]:
-    """Return the paths whose kinds the cluster will have, and that repeat nothing of the paths before.
-
-    Of a folder where only some files have such kinds, or that defines an object twice, it is the files.
-    """
     objects: dict[str, Sequence[Manifest]] = {path: manifests.load([folder / path]) for path in paths}
     defined = {manifests.defined(each) for contents in objects.values() for each in contents}
     split: dict[str, Sequence[Manifest]] = {}
     for path, contents in objects.items():
+        # Of a folder where only some files have such kinds, or that defines an object twice, the files are taken.
         is_twice = len(set(map(manifests.identity, contents))) < len(contents)
         if path.endswith("/") and (is_twice or unknown_kinds(contents, defined)):
             files = [(file, manifests.load([file])) for file in manifests.files(folder / path)]
@@ -153,13 +149,10 @@ def needs_gateway_api(objects: Collection[Manifest]) -> bool:
 
 def unknown_kinds(objects: Iterable[Manifest], defined: Collection[tuple[str, str]]) -> list[str]:
     unknown: dict[str, None] = {}
+    known = {*defined, *_GATEWAY_KINDS}
     for each in objects:
         group, kind = _group_kind(each)
-        if (
-            not manifests.is_builtin(group)
-            and group != TRAEFIK_GROUP
-            and (group, kind) not in {*defined, *_GATEWAY_KINDS}
-        ):
+        if not (manifests.is_builtin(group) or group == TRAEFIK_GROUP or (group, kind) in known):
             unknown[f"{kind} ({each['apiVersion']})"] = None
     return list(unknown)
 
@@ -168,11 +161,8 @@ def _group_kind(manifest: Manifest) -> tuple[str, str]:
     return str(manifest["apiVersion"]).rpartition("/")[0], str(manifest["kind"])
 
 
+# `others` are folders of charts, kustomizations and other sandboxes, whose files are not looked at.
 def _manifests(folder: Path, others: Sequence[Path], notes: list[str]) -> Iterator[str]:
-    """Yield files and folders that contain Kubernetes objects; of a folder that contains other files, its files.
-
-    `others` are folders of charts, kustomizations and other sandboxes, whose files are not looked at.
-    """
     taken = [*others]
     for place in folders(folder):
         if any(place.is_relative_to(other) for other in taken):
@@ -201,13 +191,14 @@ def _object_files(folder: Path, place: Path, notes: list[str]) -> Iterator[Path]
 
 
 def _fault(folder: Path, file: Path) -> str:
-    """Return why a file that was meant to contain Kubernetes objects is not YAML; empty for other files."""
-    with suppress(UsageError):
+    try:
         text = text_file.read(file) if is_inside(folder, file) else ""
-        try:
-            yaml_text.documents(text if _API_VERSION.search(text) else "")
-        except yaml_text.Refused as error:
-            return str(error)
+        if _API_VERSION.search(text):
+            yaml_text.documents(text)
+    except yaml_text.Refused as error:
+        return str(error)
+    except UsageError:  # it is no text
+        return ""
     return ""
 
 
@@ -222,11 +213,8 @@ def _holds_objects(folder: Path, path: Path) -> bool:
         return False
 
 
+# The kustomization to apply is one that no other builds on, preferably one for development.
 def _overlays(folder: Path, notes: list[str]) -> tuple[str, ...]:
-    """Return the kustomization to apply: one that no other builds on, preferably one for development.
-
-    Others of its name that share no files with it belong to further programs, and are applied too.
-    """
     overlays = _readable(folder, notes)
     used = {path.resolve() for place, reads in overlays.items() for path in reads.local if path != place}
     tops = [place for place in overlays if place.resolve() not in used] or list(overlays)
@@ -240,6 +228,7 @@ def _overlays(folder: Path, notes: list[str]) -> tuple[str, ...]:
     best = min(preferred, key=lambda place: len(place.parts))
     taken = [best]
     for place in tops:
+        # Others of its name that share no files with it belong to further programs, and are applied too.
         is_apart = all(set(overlays[place].local).isdisjoint(overlays[other].local) for other in taken)
         if is_apart and place.name == best.name and ELSEWHERE.isdisjoint(place.relative_to(folder).parts):
             taken.append(place)
@@ -255,8 +244,9 @@ def _readable(folder: Path, notes: list[str]) -> dict[Path, Reads]:
         is_in_chart = any(place.relative_to(chart).parts[0] in PARTS for chart in charts)
         if file is None or is_in_chart or not is_inside(folder, file):
             continue
-        if mapping_in(file).get("kind") == "Component":  # a part of others
-            continue
+        with suppress(UsageError):
+            if untyped.at(document(file), "kind") == "Component":  # a part of others
+                continue
         try:
             reads = user_manifests.reads(place)
         except UsageError as error:

@@ -16,7 +16,7 @@ from sandbox.components.workloads.helm import Helm
 from sandbox.config.schema import Chart
 from sandbox.engine import engine_images
 from sandbox.errors import MissingTool, SandboxError, UsageError
-from sandbox.init import apply_choice, compose, dockerfile, skaffold, tiltfile, web_services
+from sandbox.init import apply_choice, compose, dockerfile, kubernetes_objects, skaffold, tiltfile
 from sandbox.init.detected import (
     OBJECTS,
     SPEC,
@@ -30,6 +30,7 @@ from sandbox.init.detected import (
     numbered,
     short_list,
 )
+from sandbox.init.kubernetes_objects import INGRESS_FILE, ROUTES
 from sandbox.init.project_folders import exists, folders, listed, other_sandboxes, shown
 from sandbox.kube import manifests
 from sandbox.kube.manifests import ingress_hosts
@@ -96,7 +97,7 @@ def look(folder: Path, store: Store, profiles: Collection[str] = ()) -> Findings
             build = {key: value for key, value in build.items() if key not in ("target", "sync")}
         name = numbered(app.name, [other.name for other in apps])
         apps.append(replace(_completed(folder, app), name=name, build=build))
-    fronts = tuple(web_services.fronts(objects))
+    fronts = tuple(kubernetes_objects.fronts(objects))
     notes += [*_notes_of_folder(folder, apps), *_notes_of_objects(objects, fronts)]
     if not (apps or items):
         notes += _projects_below(folder)
@@ -137,13 +138,13 @@ def _notes_of_objects(objects: Sequence[Mapping[str, Any]], fronts: Sequence[Fro
     services = [str(each["metadata"].get("name")) for each in objects if each["kind"] == "Service"]
     if fronts:
         names = ", ".join(front.name for front in fronts)
-        yield f"no manifest is an Ingress; {web_services.FILE} has one for {names}"
-    elif services and not any(each["kind"] in web_services.ROUTES for each in objects):
+        yield f"no manifest is an Ingress; {INGRESS_FILE} has one for {names}"
+    elif services and not any(each["kind"] in ROUTES for each in objects):
         yield (
             f"no manifest is an Ingress, and which Service is a page is unknown "
             f"({short_list(services)}): kubectl create ingress PAGE --class={CLASS} "
             f'--rule="PAGE.NAME.sandbox.localhost/*=SERVICE:PORT,tls" --dry-run=client -o yaml '
-            f">{web_services.FILE} writes one for `apply`"
+            f">{INGRESS_FILE} writes one for `apply`"
         )
 
 
@@ -192,15 +193,12 @@ def _built(folder: Path, images: Collection[str], notes: list[str]) -> Iterator[
 
 
 def _completed(folder: Path, app: App) -> App:
-    """Return the app with the port of its Dockerfile, unless it has one.
-
-    A command may run another program of the image, such as a worker, which never listens there.
-    """
     if app.context is None or app.port:
         return app
     file = Path(app.context, app.build.get("dockerfile", "Dockerfile"))
     text, stage = app.recipe or dockerfile.read(folder, file), app.build.get("target")
     port = dockerfile.port(text, stage)
+    # A command may run another program of the image, such as a worker, which never listens there.
     if port and (app.command or app.args):
         return replace(app, more_ports=tuple(dict.fromkeys((*app.more_ports, (port, "tcp")))))
     return replace(app, port=port)
@@ -222,9 +220,8 @@ def _objects(folder: Path, items: Iterable[Item], store: Store) -> tuple[Mapping
 def _distinct(
     read: Callable[[Mapping[str, Any]], Iterable[str]], objects: Iterable[Mapping[str, Any]]
 ) -> tuple[str, ...]:
-    """Return what `read` yields for all objects, once each; the cluster reports malformed ones."""
     results: dict[str, None] = {}
     for each in objects:
-        with suppress(AttributeError, KeyError, TypeError):
+        with suppress(AttributeError, KeyError, TypeError):  # the cluster reports malformed objects
             results |= dict.fromkeys(read(each))
     return tuple(results)

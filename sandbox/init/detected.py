@@ -70,6 +70,13 @@ def build_options(dockerfile: Any, target: Any, args: Any) -> tuple[dict[str, An
     return options, [key for key in arguments if key not in valued]
 
 
+def chart_item(
+    chart: str, release: str, namespace: str, files: Sequence[str], values: Mapping[str, Any]
+) -> dict[str, Any]:
+    optional = {"namespace": namespace, "values": files, "set": values}
+    return {"chart": chart, "release": label(release), **{key: value for key, value in optional.items() if value}}
+
+
 def as_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -98,10 +105,9 @@ class App:
 
     `port` is the one its Ingress leads to, `more_ports` have their protocols (tcp or udp). `command` and `args` replace
     those of the image, `check` is a command that succeeds when the program is ready. `once`: it ends, and is a Job.
-    `user` is UID or UID:GID, `image_user` the number that its Dockerfile names. `container` has further
-    fields of its object, `memory` has places in memory with their sizes, `claims` volumes by their places. `names` are
-    what manifests call its image, `build` what images.yaml has of its build besides the context, `recipe` the text of a
-    Dockerfile that is written for it. `left_out` are settings of its compose service that its objects lack.
+    `user` is UID or UID:GID, `claims` are volumes by their places, `names` what manifests call its image. `build` is
+    what images.yaml has of its build besides the context, `recipe` the text of a Dockerfile that is written for it.
+    `left_out` are settings of its compose service that its objects lack.
     """
 
     name: str

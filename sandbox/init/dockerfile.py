@@ -60,11 +60,8 @@ def _words(arguments: str) -> list[str]:
     return arguments.split()
 
 
+# The instructions of a stage follow those of the stages that it is made from, and what comes before all stages.
 def _lineage(text: str, stage: str | None) -> Iterator[tuple[str, str]]:
-    """Yield the instructions of a stage, by default the last, after those of the stages it is made from.
-
-    What comes before all stages is a part of each.
-    """
     numbers: dict[str, int] = {}
     stages: list[tuple[int | None, list[tuple[str, str]]]] = [(None, [])]  # each with the number of its base
     for name, arguments in instructions(text):

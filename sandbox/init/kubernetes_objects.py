@@ -1,17 +1,32 @@
-"""The Kubernetes objects of one program, as a developer would write them first, and continue from."""
+"""The Kubernetes objects that `init` writes: those of a program, and Ingresses for Services that have none.
+
+A developer would begin with such objects, and continue from them. In a cloud a Service of type LoadBalancer or NodePort
+is the way in; in a sandbox it is HTTPS by an Ingress.
+"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-from sandbox.config import yaml_text
-from sandbox.init.detected import App, Mount, numbered
-from sandbox.init.web_services import ingress
+import yaml
+
+from sandbox.components.ingress.served_hosts import CLASS
+from sandbox.config import untyped, yaml_text
+from sandbox.config.schema.values import LABEL
+from sandbox.init.detected import NOT_HTTP, App, Front, Mount, numbered
 from sandbox.sanitize import fit
 
 # What a namespace with a ResourceQuota asks of each container, for a program of which nothing is known.
 RESOURCES = {"cpu": ("50m", "2"), "memory": ("64Mi", "2Gi")}
 CHECK_SECONDS = 30  # compose's default
+INGRESS_FILE = "sandbox-ingress.yaml"
+# Kinds that publish a Service; the first two also in charts' own groups.
+ROUTES = {"Ingress", "HTTPRoute", "IngressRoute", "VirtualService", "TLSRoute"}
+OPEN = ("LoadBalancer", "NodePort")
+# Names of the Service that is the way in, where none has such a type.
+NAMED = {"frontend", "front-end", "front", "web", "webapp", "ui", "gateway", "app", "site", "www"}
+WEB = (80, 443)
 
 
 def manifest(app: App, *, image: str, host: str | None, defined: set[tuple[str, str]]) -> str:
@@ -107,34 +122,28 @@ def _workload(app: App, image: str) -> dict[str, Any]:
 
 
 def _container(app: App, image: str) -> dict[str, Any]:
-    container: dict[str, Any] = {"name": app.name, "image": image}
-    if app.command:
-        container["command"] = [_escaped(word, app) for word in app.command]
-    if app.args:
-        container["args"] = [_escaped(word, app) for word in app.args]
-    container |= dict.fromkeys(app.terminal, True)
-    if app.folder:
-        container["workingDir"] = app.folder
-    if app.user:
-        numbers = map(int, app.user.split(":"))
-        container["securityContext"] = dict(zip(("runAsUser", "runAsGroup"), numbers, strict=False))
-    container["resources"] = _resources(app)
-    if not app.once and (ports := _ports(app)):
-        container["ports"] = [
+    ports, check = ([], ()) if app.once else (_ports(app), app.check)
+    probe: dict[str, Any] = {}
+    if check:
+        command = [_escaped(word, app) for word in check]
+        probe = {"exec": {"command": command}, "periodSeconds": 5, "timeoutSeconds": CHECK_SECONDS}
+    elif app.port and not app.once:
+        probe = {"tcpSocket": {"port": app.port}, "periodSeconds": 1}
+    user = zip(("runAsUser", "runAsGroup"), map(int, filter(None, app.user.split(":"))), strict=False)
+    fields = {
+        "command": [_escaped(word, app) for word in app.command],
+        "args": [_escaped(word, app) for word in app.args],
+        **dict.fromkeys(app.terminal, True),
+        "workingDir": app.folder,
+        "securityContext": dict(user),
+        "resources": _resources(app),
+        "ports": [
             {"containerPort": port, **({"protocol": "UDP"} if protocol == "udp" else {})} for port, protocol in ports
-        ]
-    if not app.once and app.check:
-        command = [_escaped(word, app) for word in app.check]
-        container["readinessProbe"] = {
-            "exec": {"command": command},
-            "periodSeconds": 5,
-            "timeoutSeconds": CHECK_SECONDS,
-        }
-    elif not app.once and app.port:
-        container["readinessProbe"] = {"tcpSocket": {"port": app.port}, "periodSeconds": 1}
-    if app.environment:
-        container["env"] = [{"name": key, "value": _escaped(value, app)} for key, value in app.environment.items()]
-    return container
+        ],
+        "readinessProbe": probe,
+        "env": [{"name": key, "value": _escaped(value, app)} for key, value in app.environment.items()],
+    }
+    return {"name": app.name, "image": image, **{key: value for key, value in fields.items() if value}}
 
 
 def _resources(app: App) -> dict[str, dict[str, Any]]:
@@ -145,8 +154,8 @@ def _resources(app: App) -> dict[str, dict[str, Any]]:
     return resources
 
 
+# Kubernetes would expand `$$` to one sign, and `$(NAME)` to the value of a variable.
 def _escaped(text: str, app: App) -> str:
-    """Escape what Kubernetes would expand: `$$` is one sign to it, and `$(NAME)` the value of a variable."""
     names = "|".join(map(re.escape, app.environment))
     return re.sub(rf"\$(?=\$|\((?:{names})\))", "$$", text)
 
@@ -167,3 +176,55 @@ def _service(app: App, name: str) -> dict[str, Any]:
     reach: dict[str, Any] = {"ports": ports} if ports else {"clusterIP": "None"}
     spec = {"selector": {"app": app.name}, **reach}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+
+
+def fronts(objects: Iterable[Mapping[str, Any]]) -> Iterator[Front]:
+    """Yield the Services that need an Ingress; none if the objects contain an Ingress or a route."""
+    objects = list(objects)
+    if any(each.get("kind") in ROUTES for each in objects):
+        return
+    services = [each for each in objects if each.get("kind") == "Service"]
+    candidates = (
+        [service for service in services if untyped.at(service, "spec", "type") in OPEN],
+        [service for service in services if untyped.at(service, "metadata", "name") in NAMED],
+        services if len(services) == 1 else [],
+        web if len(web := [service for service in services if _is_web(service)]) == 1 else [],
+    )
+    names: set[str] = set()
+    for service in next(filter(None, candidates), ()):
+        # A malformed object is reported by the cluster.
+        with suppress(LookupError, TypeError, ValueError, OverflowError):
+            metadata, port = service["metadata"], int(service["spec"]["ports"][0]["port"])
+            is_named = re.fullmatch(LABEL, metadata["name"]) and metadata["name"] not in names
+            if is_named and port not in NOT_HTTP and untyped.at(service, "spec", "clusterIP") != "None":
+                names.add(metadata["name"])
+                yield Front(metadata["name"], metadata.get("namespace") or "default", port)
+
+
+def _is_web(service: Mapping[str, Any]) -> bool:
+    if untyped.at(service, "spec", "type") in OPEN:
+        return True
+    return any(port.get("port") in WEB for port in untyped.mappings(service, "spec", "ports"))
+
+
+def ingresses(services: Iterable[Front], domain: str) -> str:
+    objects = (
+        ingress(front.name, f"{front.name}.{domain}", {"number": front.port}, namespace=front.namespace)
+        for front in services
+    )
+    return "---\n".join(yaml.safe_dump(each, sort_keys=False) for each in objects)
+
+
+def ingress(service: str, host: str, port: Mapping[str, Any], **metadata: Any) -> dict[str, Any]:
+    """Return an Ingress named as its Service, whose `port` is given as the API has it; with further `metadata`."""
+    backend = {"service": {"name": service, "port": dict(port)}}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": service, **metadata},
+        "spec": {
+            "ingressClassName": CLASS,
+            "tls": [{"hosts": [host]}],
+            "rules": [{"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}],
+        },
+    }

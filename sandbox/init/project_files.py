@@ -4,7 +4,7 @@ import json
 import math
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -15,7 +15,6 @@ from sandbox.bundle.system_images import DEFAULT
 from sandbox.config.loader import CURRENT
 from sandbox.config.schema.values import Domain, as_name
 from sandbox.errors import UsageError
-from sandbox.init import web_services
 from sandbox.init.detected import (
     IGNORED,
     IMAGES,
@@ -28,7 +27,7 @@ from sandbox.init.detected import (
     last_part,
     untagged,
 )
-from sandbox.init.kubernetes_objects import manifest
+from sandbox.init.kubernetes_objects import INGRESS_FILE, ingresses, manifest
 from sandbox.oci import reference as references
 from sandbox.oci.reference import parse_target
 
@@ -52,6 +51,7 @@ def files(name: str, findings: Findings, *, is_named: bool = False) -> dict[str,
     Unless it `is_named` so, the sandbox is named after its checkout, and the spec tells the domain of the hosts.
     """
     targets, domain = _targets(name, findings), f"{name}{DOMAIN_SUFFIX}"
+    idle = unnamed(name, findings)
     written: dict[str, str] = {}
     defined: set[tuple[str, str]] = set()
     for app in findings.apps if not findings.items else ():
@@ -64,10 +64,10 @@ def files(name: str, findings: Findings, *, is_named: bool = False) -> dict[str,
         if app.recipe:
             written[posixpath.normpath(posixpath.join(app.context or ".", app.build["dockerfile"]))] = app.recipe
     if targets:
-        written[IMAGES] = _images(name, findings, targets)
+        written[IMAGES] = _images(name, findings, targets, idle)
     if findings.items and findings.fronts:
-        written[web_services.FILE] = web_services.ingresses(findings.fronts, domain)
-        apply.append(web_services.FILE)
+        written[INGRESS_FILE] = ingresses(findings.fronts, domain)
+        apply.append(INGRESS_FILE)
     spec: dict[str, Any] = {"apiVersion": CURRENT, **({"name": name} if is_named else {})}
     if own := domain_of(findings.hosts):
         spec["domain"] = own
@@ -76,7 +76,7 @@ def files(name: str, findings: Findings, *, is_named: bool = False) -> dict[str,
     spec["cluster"] = {"kubernetes": f"v{minor(DEFAULT)}"}  # the same on every machine, whatever its images come from
     if findings.needs_gateway_api:
         spec["ingress"] = {"gateway_api": True}
-    if pushes(name, findings):
+    if len(idle) < len(targets):
         spec["push"] = IMAGES
     lines = [f"{key}: {inline(value)}\n" for key, value in spec.items()]
     lines += ["apply:\n", *(f"- {inline(item)}\n" for item in apply)] if apply else []
@@ -102,11 +102,8 @@ def inline(value: Any) -> str:
     return quoted.rstrip("\n")
 
 
+# In the registry a program is named as the manifests call it, or after the project.
 def _targets(name: str, findings: Findings) -> dict[str, str]:
-    """Return the name of each built program in the registry: as the manifests call it, or after the project.
-
-    Programs without manifests that are built alike have one image.
-    """
     matches = (_LOCAL.fullmatch(image) for image in findings.images)
     local = sorted({match[2] for match in matches if match and _can_be_pushed(match[2])})
     built = [app for app in findings.apps if app.context is not None]
@@ -118,6 +115,7 @@ def _targets(name: str, findings: Findings) -> dict[str, str]:
             same = local
         own = f"{name}/{app.name}:dev"
         target = same[0] if same else own if _can_be_pushed(own) else f"{app.name}:dev"
+        # Programs without manifests that are built alike have one image.
         build = target if findings.items else inline((app.context, app.build))
         targets[app.name] = by_build.setdefault(build, target)
     return targets
@@ -131,8 +129,7 @@ def _can_be_pushed(name: str) -> bool:
     return True
 
 
-def _images(name: str, findings: Findings, targets: Mapping[str, str]) -> str:
-    idle = unnamed(name, findings)
+def _images(name: str, findings: Findings, targets: Mapping[str, str], idle: Collection[str]) -> str:
     lines = ["images: []" if len(idle) == len(targets) else "images:"]
     written: set[str] = set()
     taken: set[str] = set()
@@ -168,18 +165,12 @@ def unnamed(name: str, findings: Findings) -> dict[str, str]:
     }
 
 
-def pushes(name: str, findings: Findings) -> bool:
-    return len(unnamed(name, findings)) < len(_targets(name, findings))
-
-
+# The names of the program's image in manifests, if `up` would not know it by the last part of the name.
 def _names(app: App, target: str, findings: Findings, project: str) -> list[str]:
-    """Return the names of the program's image in manifests, if `up` would not know it by the last part of the name.
-
-    An image that is called like the program is its own; the folder's only one may be called like the project.
-    """
     images = sorted({image.partition("@")[0] for image in findings.images if not _LOCAL.fullmatch(image)})
     alike = [image for image in images if is_called(image, app.name)]
     if not alike and app.context == "." and "/" not in app.build.get("dockerfile", ""):
+        # The folder's only image may be called like the project.
         alike = [image for image in images if last_part(image) == project]
     aliases = dict.fromkeys((*app.names, *alike))
     names = [name for name in aliases if references.of_text(name)] if findings.items else []

@@ -1,15 +1,13 @@
 """Walks through a project's folder, past tools' folders and what this user may not read, and reads files there."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sandbox.config import text_file, yaml_text
-from sandbox.errors import BadFile, UsageError
+from sandbox.errors import BadFile
 from sandbox.init.detected import SPEC
 from sandbox.system.files import from_here, is_file, is_inside
 
@@ -69,16 +67,10 @@ def shown(folder: Path, place: Path) -> str:
     return place.relative_to(folder).as_posix() + "/"
 
 
-def require_yaml(file: Path) -> None:
+def document(file: Path) -> Any:
+    """Return the only document of a YAML file, None when it is empty. Raises BadFile."""
     try:
-        yaml_text.document(text_file.read(file))
+        return yaml_text.document(text_file.read(file))
     except yaml_text.Refused as error:
         fault = error.faults[0]
         raise BadFile(f"{from_here(file)}:{fault.line}: {fault.message}", fix=fault.fix or "correct it") from error
-
-
-def mapping_in(file: Path) -> Mapping[str, Any]:
-    with suppress(yaml.YAMLError, UsageError):
-        content = yaml_text.document(text_file.read(file))
-        return content if isinstance(content, dict) else {}
-    return {}

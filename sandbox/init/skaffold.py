@@ -15,7 +15,7 @@ from sandbox.config import text_file, yaml_text
 from sandbox.config.schema.values import LABEL
 from sandbox.config.untyped import at, mapping, mappings, strings
 from sandbox.errors import UsageError
-from sandbox.init.detected import App, Item, ToolFile, build_options, label
+from sandbox.init.detected import App, Item, ToolFile, build_options, chart_item, label
 from sandbox.init.project_folders import has
 from sandbox.kube import manifests
 from sandbox.system.files import is_inside
@@ -131,13 +131,8 @@ def _release(
     if lost:
         notes.append(f"of the release {name} these are left out: {', '.join(lost)}")
     namespace, files = str(release.get("namespace") or ""), strings(release, "valuesFiles")
-    yield {
-        "chart": posixpath.normpath(path),
-        "release": label(name),
-        **({"namespace": namespace} if re.fullmatch(LABEL, namespace) else {}),
-        **({"values": [posixpath.normpath(file) for file in files]} if files else {}),
-        **({"set": values} if values else {}),
-    }
+    namespace = namespace if re.fullmatch(LABEL, namespace) else ""
+    yield chart_item(posixpath.normpath(path), name, namespace, list(map(posixpath.normpath, files)), values)
 
 
 def _values(release: Mapping[str, Any], images: Collection[str]) -> tuple[dict[str, Any], list[str]]:

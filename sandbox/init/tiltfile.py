@@ -12,7 +12,7 @@ from typing import Any
 
 from sandbox.config import text_file
 from sandbox.errors import UsageError
-from sandbox.init.detected import App, Item, ToolFile, build_options, label, last_part, untagged
+from sandbox.init.detected import App, Item, ToolFile, build_options, chart_item, label, last_part, untagged
 from sandbox.init.project_folders import has
 from sandbox.kube import manifests
 from sandbox.system.files import is_inside
@@ -111,13 +111,10 @@ class _Reading:
         values, settings = arguments.get("values") or [], arguments.get("set") or []
         files = [self._place(path) for path in ([values] if isinstance(values, str) else values)]
         pairs = [text.partition("=") for text in ([settings] if isinstance(settings, str) else settings)]
-        return {
-            "chart": chart,
-            "release": label(arguments.get("name") or PurePosixPath(chart).name),
-            **({"namespace": arguments["namespace"]} if arguments.get("namespace") else {}),
-            **({"values": files} if files else {}),
-            **({"set": {key: value for key, _, value in pairs}} if pairs else {}),
-        }
+        release = arguments.get("name") or PurePosixPath(chart).name
+        return chart_item(
+            chart, release, arguments.get("namespace", ""), files, {key: value for key, _, value in pairs}
+        )
 
     def _place(self, path: Any) -> str:
         place = posixpath.normpath(path) if isinstance(path, str) and path else ".."

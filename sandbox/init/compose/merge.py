@@ -24,7 +24,7 @@ def merged(base: Any, over: Any, key: str = "") -> Any:
     if key == "build":
         base, over = ({"context": build} if isinstance(build, str) else build for build in (base, over))
     if key in MAPS:
-        base, over = as_map(base), as_map(over)
+        base, over = (dict(pairs(each)) if isinstance(each, list) else each for each in (base, over))
     if isinstance(base, Mapping) and isinstance(over, Mapping):
         inner = over if key in VALUES else {name: merged(base.get(name), one, str(name)) for name, one in over.items()}
         return {**base, **inner}
@@ -47,10 +47,6 @@ def listed(setting: Any) -> list[Any]:
 def keys(setting: Mapping[Any, Any]) -> set[str]:
     """Return the keys of a setting without those of extensions (`x-…`), which set nothing."""
     return {key for key in map(str, setting) if not key.startswith("x-")}
-
-
-def as_map(setting: Any) -> Any:
-    return dict(pairs(setting)) if isinstance(setting, list) else setting
 
 
 def pairs(setting: Any) -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def document(path: Path) -> Any:
 class _Reading:
     root: Path
     variables: Variables
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
 
     def file(self, path: str, below: str, depth: int = DEEPEST) -> Sections:
         """Return what a file defines, with what it includes; its paths are from the folder `below`."""
@@ -65,7 +65,9 @@ class _Reading:
                 place = posixpath.normpath(posixpath.join(below, str(included)))
                 folder = posixpath.dirname(place)
                 env = [posixpath.join(below, str(file)) for file in listed(settings.get("env_file"))]
-                reading = self._with_variables(env or [posixpath.join(folder, ".env")])
+                added = of_files(env or [posixpath.join(folder, ".env")], self.root, self.variables)
+                values = {**{key: value or "" for key, value in added.items()}, **self.variables.values}
+                reading = replace(self, variables=Variables(values, self.variables.unset))
                 sections = _combined(sections, reading.file(place, folder, depth - 1))
         own = {section: _entries(content, section) for section in SECTIONS}
         moved = {
@@ -73,10 +75,6 @@ class _Reading:
         }
         services = {name: self._service(name, own["services"], below, depth) for name in own["services"]}
         return _combined(sections, {**moved, "services": services})
-
-    def _with_variables(self, files: Sequence[str]) -> _Reading:
-        added = {key: value or "" for key, value in of_files(files, self.root, self.variables).items()}
-        return replace(self, variables=Variables({**added, **self.variables.values}, self.variables.unset))
 
     def _service(self, name: str, services: Mapping[str, Any], below: str, depth: int) -> dict[str, Any]:
         own = _moved({key: value for key, value in services[name].items() if key != "extends"}, below)

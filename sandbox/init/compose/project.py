@@ -54,7 +54,8 @@ def load(folder: Path, profiles: Collection[str] = (), *, has_manifests: bool = 
         options = " ".join(f"--profile {shlex.quote(profile)}" for profile in idle)
         notes.append(f"{files[0]}: {', '.join(apart)} left out, since only a profile starts them: add {options}")
     services = {key: entry for key, entry in services.items() if key not in apart}
-    apps = _apps(services, Project(folder, sections, known, has_manifests=has_manifests), notes)
+    claims = volumes.claims(services.values(), folder)
+    apps = _apps(services, Project(folder, sections, known, claims, has_manifests=has_manifests), notes)
     if known.unset:
         notes.append(f"{files[0]}: no value in {ENV}, so empty: {', '.join(sorted(known.unset))}")
     if any(value in secret for app in apps for value in app.environment.values()):
@@ -88,13 +89,17 @@ def _name(folder: Path, files: Collection[str], known: Variables) -> str:
 
 def _apps(services: Mapping[str, Mapping[str, Any]], project: Project, notes: list[str]) -> list[App]:
     names = labels(services)
-    project = replace(project, claims=volumes.claims(services.values(), project.folder))
     programs = {key: service.app(entry, project, names[key], notes) for key, entry in services.items()}
     # What has no image is left out.
     programs = {key: program for key, program in programs.items() if program.context is not None or program.image}
     if copied := [program.name for program in programs.values() if COPIED in program.recipe]:
         notes.append(f"what compose mounts is copied into the images of {', '.join(copied)}: see sandbox-*.Dockerfile")
-    jobs = set(_jobs(services))
+    jobs = {
+        str(name)
+        for entry in services.values()
+        for name, how in untyped.mapping(entry, "depends_on").items()
+        if untyped.at(how, "condition") == "service_completed_successfully"  # others wait for its end
+    }
     taken = set(names.values())
     apps: list[App] = []
     for key, program in programs.items():
@@ -113,14 +118,6 @@ def _apps(services: Mapping[str, Mapping[str, Any]], project: Project, notes: li
     return apps
 
 
-def _jobs(services: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the services for whose end others wait."""
-    for entry in services.values():
-        for name, how in untyped.mapping(entry, "depends_on").items():
-            if untyped.at(how, "condition") == "service_completed_successfully":
-                yield str(name)
-
-
 def _aliases(key: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for network in untyped.mapping(services[key], "networks").values():
         yield from map(str, listed(untyped.at(network, "aliases")))
@@ -131,8 +128,8 @@ def _aliases(key: str, services: Mapping[str, Mapping[str, Any]]) -> Iterator[st
             yield alias
 
 
+# Kubernetes cannot call every service as compose does.
 def _renamed(apps: Sequence[App], names: Mapping[str, str], notes: list[str]) -> list[App]:
-    """Return the programs with the cluster's names of services that Kubernetes cannot call as compose does."""
     apps = list(apps)
     for key, name in names.items():
         if key != name:
@@ -159,11 +156,8 @@ def _calling(app: App, key: str, name: str) -> App:
     )
 
 
+# A Service has only the ports that it names: those at which the project's settings and files name the program.
 def _connected(apps: Sequence[App], names: Mapping[str, str]) -> list[App]:
-    """Return the programs with the ports at which the project's settings and files name them.
-
-    A Service has only the ports that it names. `names` are their names in the cluster by those in the compose file.
-    """
     called = {**names, **{app.name: app.name for app in apps}}
     called |= {alias: app.name for app in apps for alias in app.aliases}
     ports: dict[str, set[int]] = {}

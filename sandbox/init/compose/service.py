@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -62,8 +62,8 @@ class Project:
     folder: Path
     sections: Sections
     variables: Variables
-    claims: Mapping[str, str] = field(default_factory=dict)
-    has_manifests: bool = False
+    claims: Mapping[str, str]
+    has_manifests: bool
 
 
 def app(service: Mapping[str, Any], project: Project, name: str, notes: list[str]) -> App:
@@ -145,11 +145,8 @@ def _values(setting: Any, project: Project) -> dict[str, str | None]:
     }
 
 
+# A pod has no folder of this machine. A Dockerfile copies what compose mounts, and `sandbox dev` keeps it up to date.
 def _with_mounted_code(program: App, placed: volumes.Volumes, folder: Path) -> App:
-    """Return the program with an image that has the source code that compose mounts, by a Dockerfile written for it.
-
-    A pod has no folder of this machine. What is copied at the build, `sandbox dev` keeps up to date.
-    """
     build = {key: value for key, value in program.build.items() if key != "target"}
     if program.context is None:
         if not placed.copied:
@@ -216,7 +213,6 @@ def quantity(size: Any) -> str | None:
 
 
 def _resources(service: Mapping[str, Any], left_out: list[str]) -> dict[str, dict[str, str]]:
-    """Return the limits with requests of nothing, since a limit without a request would reserve as much."""
     deploy = untyped.mapping(service, "deploy")
     limits = untyped.mapping(deploy, "resources", "limits")
     left_out += [f"deploy.{key}" for key in keys(deploy) - {"replicas", "resources"}]
@@ -228,6 +224,7 @@ def _resources(service: Mapping[str, Any], left_out: list[str]) -> dict[str, dic
             most["cpu"] = f"{math.ceil(processors * 1000)}m"
     if memory := quantity(limits.get("memory", service.get("mem_limit"))):
         most["memory"] = memory
+    # A limit without a request would reserve as much.
     return {"limits": most, "requests": dict.fromkeys(most, "0")} if most else {}
 
 

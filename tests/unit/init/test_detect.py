@@ -11,7 +11,7 @@ import yaml
 from sandbox.components.workloads.helm import Helm
 from sandbox.config.schema import Chart
 from sandbox.errors import UsageError
-from sandbox.init import dockerfile, web_services
+from sandbox.init import dockerfile, kubernetes_objects
 from sandbox.init.detected import App, Findings, Front
 from tests.support.project_folder import DEPLOYMENT, look, write
 
@@ -281,11 +281,13 @@ def service(name: str, port: Any = 80, **spec: Any) -> dict[str, Any]:
 def test_services_that_are_pages_get_an_ingress_if_no_other_leads_to_them(
     objects: tuple[dict[str, Any], ...], pages: list[str]
 ) -> None:
-    assert [front.name for front in web_services.fronts(objects)] == pages
+    assert [front.name for front in kubernetes_objects.fronts(objects)] == pages
 
 
 def test_ingress_leads_to_the_service_in_its_namespace() -> None:
-    text = web_services.ingresses([Front("web", "shop", 8080), Front("api", "default", 80)], "x.sandbox.localhost")
+    text = kubernetes_objects.ingresses(
+        [Front("web", "shop", 8080), Front("api", "default", 80)], "x.sandbox.localhost"
+    )
     first, second = yaml.safe_load_all(text)
     assert (first["metadata"], second["metadata"]["name"]) == ({"name": "web", "namespace": "shop"}, "api")
     rule = first["spec"]["rules"][0]
