@@ -31,7 +31,7 @@ from sandbox.engine import Bind, Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster
 from sandbox.names import Home, Names, port_suffix
-from sandbox.plan import lifecycle, saved_spec, used_engine
+from sandbox.plan import lifecycle, saved_spec
 from sandbox.plan.lifecycle import Found
 from sandbox.report import Reporter
 from sandbox.step import State, Step
@@ -119,7 +119,7 @@ class Sandbox:
                 agree_on_tenancy(steps, self.agreement)
             with saved_spec.coming_from(self.names, self.chosen.origin):
                 if supports.containers:
-                    used_engine.UsedEngine.of(Engine.connect()).record(self.names)
+                    saved_spec.record_engine(self.names, saved_spec.engine_of(Engine.connect()))
                 report = self.session.report
                 changed = lifecycle.up(steps, report, keep=keep, recreate=agreed, found=found, spared=spared)
             self._watch_unused(spec.pause_seconds)
@@ -162,7 +162,7 @@ class Sandbox:
             steps, engine, _ = machine_plan.steps(chosen_spec.shell(self.spec), purge=purge)
             if purge:  # only now is it known that it is this user's
                 self.session.say(f"removing '{self.name}', {self.lasting}")
-            if before := used_engine.other(self.names):
+            if before := saved_spec.other_engine(self.names):
                 there = f"DOCKER_HOST={shlex.quote(before)} sandbox down {self.name}"
                 self.session.say(f"'{self.name}' was brought up on {before}; remove what is there by: {there}")
             left = self.names.helpers if self.spec.cluster.supports.containers else ()
@@ -237,7 +237,7 @@ class Sandbox:
         wake_paused(self.names)
         engine = Engine.connect()
         with keeping(engine, self.names):
-            used_engine.require(self.names)
+            saved_spec.require_engine(self.names)
             steps, _, _ = machine_plan.steps(self.resolved)
             return lifecycle.survey(steps)
 

@@ -17,7 +17,7 @@ from sandbox.engine import Engine, labelled
 from sandbox.errors import SandboxError
 from sandbox.kube import api_transport
 from sandbox.names import REGISTRY_PORT, Names
-from sandbox.plan import saved_spec, used_engine
+from sandbox.plan import saved_spec
 from sandbox.step import Step
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def registry_url(spec: Spec) -> str:
         return spec.registry.external
     engine, names = Engine.connect(), home().sandbox(spec.name)
     if spec.cluster.supports.containers:
-        used_engine.require(names)
+        saved_spec.require_engine(names)
         labelled.require(engine, names)
         container = engine.container(names.registry)
         binds = container.published.get(REGISTRY_PORT, ()) if container and container.running else ()

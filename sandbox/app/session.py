@@ -14,7 +14,7 @@ from sandbox.app.context import home
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.names import Names
-from sandbox.plan import used_engine
+from sandbox.plan import saved_spec
 from sandbox.report import Reporter
 from sandbox.snapshot.snapshot_store import Store
 from sandbox.system import sandbox_lock
@@ -56,8 +56,8 @@ class Session:
         """
         names = home().sandbox(name)
         with sandbox_lock.take(names.home.lock(name), self._command(doing), seconds=self.patience, waits=self.say):
-            if not (anywhere and used_engine.other(names)):
-                used_engine.require(names)
+            if not (anywhere and saved_spec.other_engine(names)):
+                saved_spec.require_engine(names)
                 if Store(names.home.snapshots).is_unfinished(names.name):
                     restoring(names, Engine.connect()).recover()
                 wake_paused(names, self.say)
@@ -106,7 +106,7 @@ def wake_paused(names: Names, say: Callable[[str], None] = lambda _: None) -> No
     if names.paused.exists():
         from sandbox.app import pausing
 
-        used_engine.require(names)
+        saved_spec.require_engine(names)
         say(f"waking '{names.name}', which is paused")
         pausing.wake(Engine.connect(), names)
 

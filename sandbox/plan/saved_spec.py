@@ -1,9 +1,15 @@
-"""Keeps the spec of the last `up` and where it came from, so that a sandbox can be started by its name alone."""
+"""Keeps what the last `up` had: the spec, where it came from, and the engine; a sandbox is started by its name alone.
+
+A user may have several engines, and has one state folder for all, which names, ports, certificates and the kubeconfig
+are of. So a sandbox of the same name on another engine would take those of the first, which goes on running.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -12,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandbox.config import untyped
-from sandbox.errors import SandboxError
+from sandbox.engine import Engine, endpoint
+from sandbox.errors import SandboxError, UsageError
 from sandbox.names import Home, Names
 from sandbox.step import State, Status, Work
 from sandbox.system import files
@@ -177,3 +184,51 @@ def _forget_origin(names: Names) -> None:
     names.engine.unlink(missing_ok=True)
     files.sweep_below(names.folder)
     files.remove_empty(names.folder)
+
+
+def engine_of(engine: Engine) -> dict[str, str]:
+    """Return an engine's id, and its address in the form of DOCKER_HOST, without a password. Raises EngineError."""
+    return {"id": engine.id(), "address": _shown(engine.address)}
+
+
+def recorded_engine(names: Names) -> dict[str, str] | None:
+    content = _read(names.engine)
+    used = {key: untyped.at(content, key) for key in ("id", "address")}
+    return {key: str(value) for key, value in used.items()} if None not in used.values() else None
+
+
+def record_engine(names: Names, engine: dict[str, str]) -> None:
+    if engine != recorded_engine(names):
+        files.write_private(names.engine, json.dumps(engine).encode())
+
+
+def _present_address() -> str:
+    return _shown(endpoint.find().url)
+
+
+def _shown(address: str) -> str:
+    return re.sub(r":[^/\s]*@", "@", address)  # a password may have a @, though it should not
+
+
+def other_engine(names: Names) -> str | None:
+    """Return the address of the engine of the last `up`, if it is another than commands use now.
+
+    An engine at the same address that has another id was replaced or reset: there is no second one. Raises SandboxError
+    for an engine at another address that does not answer.
+    """
+    used = recorded_engine(names)
+    if used is None or used["address"] == _present_address() or used["id"] == Engine.connect().id():
+        return None
+    return used["address"]
+
+
+def require_engine(names: Names) -> None:
+    """Raise UsageError for a sandbox that was brought up on another engine."""
+    if before := other_engine(names):
+        raise UsageError(
+            f"'{names.name}' was brought up on another engine",
+            details=f"before  {before}\nnow     {_present_address()}; nothing was changed",
+            fix=f"DOCKER_HOST={shlex.quote(before)} sandbox …, or give this one another name; if that engine is gone: "
+            f"sandbox down {names.name}",
+            id="other-engine",
+        )

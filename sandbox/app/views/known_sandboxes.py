@@ -15,7 +15,7 @@ from sandbox.config.checkout import branch_of
 from sandbox.engine import Engine, ListedContainer, labelled
 from sandbox.errors import SandboxError
 from sandbox.names import LABEL, Names
-from sandbox.plan import saved_spec, used_engine
+from sandbox.plan import saved_spec
 from sandbox.system import files
 
 KIND_CLUSTER, MINIKUBE_PROFILE = "io.x-k8s.kind.cluster", "name.minikube.sigs.k8s.io"
@@ -50,7 +50,7 @@ def sandboxes() -> tuple[Known, ...]:
         names = home.sandbox(name)
         node = saved_spec.control_plane(names)
         state = _state(states.get(node)) if node else "existing"
-        if state == "absent" and used_engine.other(names):
+        if state == "absent" and saved_spec.other_engine(names):
             state = "elsewhere"
         folder = saved_spec.folder(names)
         branch, gone = (branch_of(folder), _is_gone(folder)) if folder else ("", False)

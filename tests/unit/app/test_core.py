@@ -34,7 +34,6 @@ from sandbox.engine import ContainerSpec, Engine
 from sandbox.engine.labelled import NameTaken
 from sandbox.plan import saved_spec
 from sandbox.plan.saved_spec import RememberedStep
-from sandbox.plan.used_engine import UsedEngine
 from sandbox.provider import Standing
 from sandbox.snapshot.snapshot_restore import Restoring
 from sandbox.snapshot.snapshot_store import Store
@@ -376,9 +375,9 @@ def test_same_engine_by_address_or_id_is_no_other(use: Callable[[Placed], None],
     use(engine)
     sandbox = Sandbox(Spec(name="x"))
     sandbox.up()
-    assert UsedEngine.read(sandbox.names) == UsedEngine.of(engine)
+    assert saved_spec.recorded_engine(sandbox.names) == saved_spec.engine_of(engine)
     remote = Placed("a", "tcp://me:sec@ret@b:2375")
-    assert UsedEngine.of(remote).address == "tcp://me@b:2375", "no password is recorded"
+    assert saved_spec.engine_of(remote)["address"] == "tcp://me@b:2375", "no password is recorded"
 
 
 @pytest.mark.fault(9)

@@ -20,7 +20,7 @@ from sandbox.engine import Engine, connection
 from sandbox.engine.base import EngineGone, translated
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.names import Home
-from sandbox.plan.used_engine import UsedEngine
+from sandbox.plan import saved_spec
 from sandbox.system import daemon, files
 from sandbox.system.sandbox_lock import RECORD, Holder
 from tests.unit.cli.test_main import Ended, run
@@ -146,7 +146,8 @@ def test_work_goes_on_without_a_reader_of_its_progress(tmp_path: Path, progress:
     """`up 2>&1 | head` → the work is done to its end; only its lines are lost."""
     line = (
         "import sys; from sandbox.cli import output; r = output.reporter(sys.argv[1]); "
-        "[r.finished('x' * 200, '', 1.0) for _ in range(1000)]; output.note(sys.argv[1], 'said'); open('done', 'w')"
+        "[r.event('finished', 'x' * 200, '', 1.0) for _ in range(1000)]; "
+        "output.note(sys.argv[1], 'said'); open('done', 'w')"
     )
     child = subprocess.Popen([sys.executable, "-c", line, progress], cwd=tmp_path, stderr=subprocess.PIPE)
     assert child.stderr is not None
@@ -171,7 +172,7 @@ def test_damaged_state_file_says_nothing_unless_it_must_be_read(place: Home, har
         harm(path)
     assert daemon.find(names.waker) is None
     assert Holder.read(names.folder) is None
-    assert UsedEngine.read(names) is None
+    assert saved_spec.recorded_engine(names) is None
     assert container.loaded_binds(place.edge) == frozenset()
     with pytest.raises(SandboxError, match=r"cannot be read"):
         PodLogins(logins).read()

@@ -18,7 +18,6 @@ from sandbox.engine.base import EngineError
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import LABEL, OWNER
 from sandbox.plan import saved_spec
-from sandbox.plan.used_engine import UsedEngine
 from tests.support.fakes import FakeEngine
 from tests.support.repositories import made
 
@@ -105,7 +104,7 @@ def test_command_for_a_sandbox_that_is_not_up_starts_it(engine: FakeEngine) -> N
 def test_list_says_which_sandboxes_are_on_another_engine(engine: FakeEngine) -> None:
     """DOCKER_HOST names another engine than the last `up` had → `list` has `elsewhere`, not `absent`."""
     for name, place in (("here", os.environ["DOCKER_HOST"]), ("there", "unix:///there.sock")):
-        UsedEngine(name, place).record(context.home().sandbox(name))
+        saved_spec.record_engine(context.home().sandbox(name), {"id": name, "address": place})
         routes.save(context.home().edge, Route(name, f"{name}.test", "node", (("127.0.0.1", 443),)))
     found = [(each.name, each.cluster) for each in known_sandboxes.sandboxes()]
     assert found == [("here", "absent"), ("there", "elsewhere")]
