@@ -59,26 +59,24 @@ def agree_on_tenancy(steps: Sequence[Step], agreement: Agreement) -> None:
         is_known = step.names.kubeconfig.exists()
         if (maker := step.maker()) != step.owner:
             try:
-                agreement.allow(_taken(step, maker) if maker else _new_tenancy(step))
+                agreement.allow(_tenancy(step, maker))
             except SandboxError:
                 if not is_known:
                     step.forget()
                 raise
 
 
-def _taken(step: TenancyStep, maker: str) -> UsageError:
-    return UsageError(
-        f"the sandbox '{step.names.name}' in {step.namespace} of {step.context} was made by {maker}",
-        details=f"it would become yours, and `sandbox down` would remove what {maker} has there",
-        fix="give this one another `name` or namespace; if you have agreed with them: sandbox up --take-over",
-        id="not-ours",
-    )
-
-
-def _new_tenancy(step: TenancyStep) -> UsageError:
+def _tenancy(step: TenancyStep, maker: str | None) -> UsageError:
     from sandbox.components.cluster import kubeconfig
 
     name = step.names.name
+    if maker:
+        return UsageError(
+            f"the sandbox '{name}' in {step.namespace} of {step.context} was made by {maker}",
+            details=f"it would become yours, and `sandbox down` would remove what {maker} has there",
+            fix="give this one another `name` or namespace; if you have agreed with them: sandbox up --take-over",
+            id="not-ours",
+        )
     details = (
         f"context    {step.context} ({kubeconfig.server_of(step.names.kubeconfig)})",
         f"namespace  {step.namespace}: nothing of this sandbox is there yet",

@@ -41,18 +41,6 @@ Visit = Callable[[Step, Callable[[], None]], None]
 around: Callable[[str], AbstractContextManager[object]] = nullcontext
 
 
-class NotReady(SandboxError):
-    """A step was applied without an error and still is not as the spec says."""
-
-    id = "not-ready"
-
-
-class MustRebuild(SandboxError):
-    """A part can only become what the spec says by being recreated; nothing was changed."""
-
-    id = "must-rebuild"
-
-
 def up(
     plan: Plan,
     report: Reporter,
@@ -64,7 +52,7 @@ def up(
 ) -> bool:
     """Create every step that is absent, and repair those that drifted; returns whether anything was changed.
 
-    Stale steps are recreated if `recreate` names them; otherwise MustRebuild is raised before anything is changed.
+    Stale steps are recreated if `recreate` names them; otherwise SandboxError is raised before anything is changed.
     `found` is the result of a survey made just before, if any. When a step fails or the command is interrupted, what
     this run created is removed again, unless `keep`; what existed before is left as it is. When one of the steps
     `spared` fails, all steps that do not need it are finished, and stay. Raises the first error.
@@ -134,7 +122,7 @@ def _made(step: Step, work: Work, make: Callable[[Work], Status | None]) -> Stat
         if status.state is State.READY:
             return status
         if status.state is not State.DRIFTED or not again:
-            raise NotReady(f"{step.title} is not ready", details=status.detail)
+            raise SandboxError(f"{step.title} is not ready", details=status.detail, id="not-ready")
         again, make, away_since = False, step.apply, None
 
 
@@ -142,10 +130,11 @@ def _refuse(step: Step, status: Status, recreate: Collection[str]) -> None:
     if status.state is not State.STALE or step.name in recreate:
         return
     way = f"sandbox up --recreate {step.name}" if isinstance(step, Rebuildable) else "sandbox down, then sandbox up"
-    raise MustRebuild(
+    raise SandboxError(
         f"{step.title} cannot be updated in place",
         details=f"{status.detail}\nrecreating it deletes: {status.loses}",
         fix=f"{way}   (or put the spec back as it was)",
+        id="must-rebuild",
     )
 
 

@@ -98,12 +98,12 @@ class Project:
             return None
         if not isinstance(entry, FromBuild) or source in inside:
             return entry
-        excluded = self.excluded.get(entry.target)
+        excluded, dockerfile = self.excluded.get(entry.target), str(PurePosixPath(entry.dockerfile or "Dockerfile"))
         files: dict[Path, str] = {}
         rules: list[SyncRule] = []
         for path in inside:
             name = path.relative_to(source).as_posix()
-            if _says_how(name, entry):
+            if name in (".dockerignore", dockerfile, f"{dockerfile}.dockerignore"):
                 return entry
             if excluded and excluded(name):
                 continue
@@ -123,8 +123,3 @@ def _source(entry: Entry) -> Path | None:
             return entry.path
         case _:
             return None
-
-
-def _says_how(name: str, entry: FromBuild) -> bool:
-    dockerfile = str(PurePosixPath(entry.dockerfile or "Dockerfile"))
-    return name in (".dockerignore", dockerfile, f"{dockerfile}.dockerignore")

@@ -81,7 +81,8 @@ class DevLoop:
         work = self._project.work(asking)
         self.report.changed(asking)
         try:
-            if work.spec or self._rounds is None:  # `up` failed before
+            rounds = self._rounds
+            if work.spec or rounds is None:  # `up` failed before
                 before, chosen = sandbox.name, self.choose()
                 if chosen.name != before:
                     raise UsageError(
@@ -95,14 +96,14 @@ class DevLoop:
                 if not done:
                     return sandbox
             else:
-                self._round(sandbox, self._left.plus(work))
+                self._round(sandbox, rounds, self._left.plus(work))
         except SandboxError as error:
             self.report.failed(error)
             self._left = self._left.plus(work)
         else:
-            if not self._left:
-                is_loaded = self._rounds is None or self._rounds.loaded
-                (self.report.ready if is_loaded else self.report.copied)(time.monotonic() - burst.seen)
+            if self._rounds and not self._left:
+                report = self.report.ready if self._rounds.loaded else self.report.copied
+                report(time.monotonic() - burst.seen)
         return sandbox
 
     def up(self, sandbox: Sandbox) -> bool:
@@ -126,7 +127,7 @@ class DevLoop:
             return False
         return True
 
-    def _round(self, sandbox: Sandbox, work: DevWork) -> None:
+    def _round(self, sandbox: Sandbox, rounds: Rounds, work: DevWork) -> None:
         project = project_of(self.file, sandbox.spec)  # a .dockerignore, a FROM or a kustomization may have changed
         if project.roots != self._project.roots:
             self.watch.begin(project.roots)
@@ -141,11 +142,10 @@ class DevLoop:
                     id="not-up",
                 )
             if work.manifests:
-                before, self._rounds = self._rounds, self._read(sandbox)
-                if before is not None:
-                    self._rounds.copied = before.copied
-            self._rounds = self._rounds or self._read(sandbox)
-            self._left = self._rounds.run(work)
+                self._rounds = self._read(sandbox)
+                self._rounds.copied = rounds.copied
+                rounds = self._rounds
+            self._left = rounds.run(work)
 
     def _read(self, sandbox: Sandbox) -> Rounds:
         steps, _, _ = machine_plan.steps(sandbox.resolved)

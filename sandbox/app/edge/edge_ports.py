@@ -147,7 +147,7 @@ def add(session: Session, port: int | None, to: str, *, name: str | None, proxy:
     """Route a port of this machine to the Service `to`, of the sandbox `name` or of the only one that is up.
 
     Without `port` it is the Service's port, or the next free one. A Service without its port in `to` is used at the
-    one of that number. Raises SandboxError, among them PortTaken and PortForbidden.
+    one of that number. Raises SandboxError.
     """
     if port is None and ":" not in to:
         raise UsageError(

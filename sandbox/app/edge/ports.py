@@ -32,18 +32,6 @@ UNKNOWN = "a process of another user"
 PATIENCE = 5.0  # seconds; others hold the lock of a claim only for a moment
 
 
-class PortTaken(SandboxError):
-    """A port that the sandbox is to listen on belongs to another program, user or sandbox."""
-
-    id = "port-in-use"
-
-
-class PortForbidden(SandboxError):
-    """A port that only root may listen on, where the engine does not run as root."""
-
-    id = "port-forbidden"
-
-
 @dataclass(frozen=True)
 class Wanted:
     """A port that `owner` is to listen on: EDGE, or the container of a registry, whose port the edge serves too.
@@ -59,11 +47,9 @@ class Wanted:
 
     @property
     def is_shared(self) -> bool:
-        """Whether several sandboxes can have the port: one for HTTPS."""
-        return self.owner == EDGE and bool(self.option)
+        return self.owner == EDGE and bool(self.option)  # by several sandboxes: one for HTTPS
 
     def choice(self, port: int) -> str:
-        """Return how the user chooses `port` instead."""
         in_spec = f"in sandbox.yaml: {self.key % port}"
         if self.command:
             return self.command % port
@@ -82,8 +68,8 @@ class Occupant:
 def reserve(spec: Spec, home: Home, engine: Engine) -> Iterator[ResolvedSpec]:
     """Yield the spec with its ports chosen, which other commands leave alone during the block.
 
-    Raises PortTaken and PortForbidden for the first port that is not available, UsageError for an address without IPv6
-    and for a name of another sandbox.
+    Raises SandboxError for the first port that is not available, UsageError for an address without IPv6 and for a name
+    of another sandbox.
     """
     if not host_network.is_supported(spec.edge.listen):
         raise UsageError(
@@ -172,29 +158,25 @@ def _present_registry_port(spec: Spec, machine: Machine) -> int | None:
 
 def problems(wanted: Wanted, machine: Machine) -> Iterator[SandboxError]:
     """Yield why a part of the sandbox cannot have a port."""
-    if occupant := machine.occupant(wanted):
-        yield taken(wanted, occupant)
     port, lowest = wanted.bind.port, host_network.first_unprivileged()
+    if occupant := machine.occupant(wanted):
+        choice = wanted.choice(host_network.next_free(wanted.bind.address, port))
+        yield SandboxError(
+            f"port {port} on {wanted.bind.address} is taken",
+            details=f"held by {occupant.who}; nothing was changed",
+            fix=f"{occupant.remedy}, or use another port: {choice}; `auto` takes the next free one",
+            id="port-in-use",
+        )
     if port < lowest and machine.engine.facts().rootless and not host_network.may_bind_all(FORWARDER):
-        yield PortForbidden(
+        yield SandboxError(
             f"port {port} may only be used by root",
             details=f"the Docker Engine runs without root, and ports below {lowest} are root's "
             "(sysctl net.ipv4.ip_unprivileged_port_start)",
             fix=f"{wanted.choice(host_network.ALTERNATIVE)}\n"
             f"or allow it for all users: sudo sysctl net.ipv4.ip_unprivileged_port_start={port}   "
             "(in /etc/sysctl.d to last)",
+            id="port-forbidden",
         )
-
-
-def taken(wanted: Wanted, occupant: Occupant) -> PortTaken:
-    """Return the error that names who has the port and suggests the next free one."""
-    bind = wanted.bind
-    choice = wanted.choice(host_network.next_free(bind.address, bind.port))
-    return PortTaken(
-        f"port {bind.port} on {bind.address} is taken",
-        details=f"held by {occupant.who}; nothing was changed",
-        fix=f"{occupant.remedy}, or use another port: {choice}; `auto` takes the next free one",
-    )
 
 
 @dataclass(frozen=True)

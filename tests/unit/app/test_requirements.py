@@ -18,7 +18,7 @@ import pytest
 from sandbox.app import requirements
 from sandbox.app.agreement import Agreement
 from sandbox.app.edge import ports
-from sandbox.app.edge.ports import PortTaken, reserve, resolve
+from sandbox.app.edge.ports import reserve, resolve
 from sandbox.app.requirements import require
 from sandbox.app.session import Session
 from sandbox.bundle import released_tools
@@ -339,14 +339,14 @@ def test_only_edge_ports_are_shared_by_sandboxes_starting_together(place: Home, 
     wanted = spec()
     other = wanted.model_copy(update={"name": "other"})
     with reserve(wanted, place, engine):
-        with pytest.raises(PortTaken) as caught:
+        with pytest.raises(SandboxError, match="is taken") as caught:
             check(other, place, engine)
         registry = wanted.registry.model_copy(update={"port": free_port()})
         check(other.model_copy(update={"registry": registry}), place, engine)
     assert "sandbox 'demo', which is starting" in caught.value.details
     check(other, place, engine)
     port = free_port()
-    with reserve(tcp(port), place, engine), pytest.raises(PortTaken, match=f"port {port} on"):
+    with reserve(tcp(port), place, engine), pytest.raises(SandboxError, match=f"port {port} on"):
         check(tcp(port, name="other"), place, engine)
 
 

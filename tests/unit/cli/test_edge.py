@@ -16,7 +16,6 @@ import click
 import pytest
 
 from sandbox.app import context
-from sandbox.app.edge.ports import PortTaken
 from sandbox.app.views import overview, resolvable_names
 from sandbox.app.views.overview import AnsweredHosts
 from sandbox.bundle.system_images import UPSTREAM
@@ -197,8 +196,9 @@ def test_port_waits_for_a_cluster_that_does_not_answer(step: EdgeStep, place: Ho
 def test_port_that_cannot_be_is_refused(step: EdgeStep, place: Home, words: tuple[str, ...], brief: str) -> None:
     with pytest.raises(UsageError, match=brief):
         run("port", "add", *words)
-    with closing(socket.create_server(("127.0.0.1", 0))) as server, pytest.raises(PortTaken) as caught:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server, pytest.raises(SandboxError) as caught:
         run("port", "add", str(server.getsockname()[1]), "shop/db:5432")
+    assert caught.value.id == "port-in-use"
     assert re.search(r"or use another port: sandbox edge port add \d+ shop/db:5432;", caught.value.fix)
     assert routes.ADDED_PORTS.load(place.edge) == ()
     with pytest.raises(UsageError, match="port 7000 was not added"):

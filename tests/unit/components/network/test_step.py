@@ -15,7 +15,6 @@ from sandbox.engine import ContainerSpec, EngineError, Network
 from sandbox.errors import SandboxError
 from sandbox.names import LABEL, OWNER, Home, Names
 from sandbox.plan import lifecycle
-from sandbox.plan.lifecycle import MustRebuild
 from sandbox.report import Reporter
 from sandbox.step import State, Status
 from tests.support.fakes import NETWORK, FakeEngine, NoWork, applied
@@ -71,7 +70,7 @@ def test_ipv6_is_enabled_unless_the_network_is_in_use(
     bare.run(ContainerSpec(name="other", image=IMAGE, command=("sleep",), labels=names.labels, network=NETWORK))
     found = step.check()
     assert (found.state, found.loses) == (State.STALE, "everything in the cluster")
-    with pytest.raises(MustRebuild, match="cannot be updated in place") as refused:
+    with pytest.raises(SandboxError, match="cannot be updated in place") as refused:
         lifecycle.up([step], Reporter())
     assert refused.value.fix == "sandbox down, then sandbox up   (or put the spec back as it was)"
     assert not up._show(Call(), "demo", [], ()) and up._show(Call(), "demo", [(step, found)], ())
