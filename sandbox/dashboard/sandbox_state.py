@@ -18,8 +18,7 @@ from sandbox.errors import SandboxError
 from sandbox.images.registry_content import catalogue
 from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.pod_faults import faults
-from sandbox.kube.pod_images import containers_in
+from sandbox.kube.pods import containers_in, faults
 from sandbox.kube.workload_status import unschedulable
 from sandbox.names import LABEL, REGISTRY_PORT, Home, Names
 from sandbox.oci.client import Client

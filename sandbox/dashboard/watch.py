@@ -12,7 +12,7 @@ from sandbox.dashboard.server import Dashboard
 from sandbox.engine import Engine
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
-from sandbox.kube.pod_images import container_statuses
+from sandbox.kube.pods import container_statuses
 from sandbox.names import Names
 from sandbox.plan import lifecycle, saved_spec
 from sandbox.sanitize import fit

@@ -19,7 +19,7 @@ from sandbox.components.network import proxy_settings
 from sandbox.doctor.check import Check, DoctorContext, Finding, Row, error, follow, ok, skipped, warn
 from sandbox.doctor.tls.tls_context import parse
 from sandbox.kube.api import Cluster, ClusterError
-from sandbox.kube.pod_faults import faults
+from sandbox.kube.pods import faults
 from sandbox.system import files
 from sandbox.system.wait import wait_until
 

@@ -7,7 +7,7 @@ from sandbox.doctor.check import DoctorContext, Finding, Row, error, ok, row, wa
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.pod_faults import UNPULLED, faults
+from sandbox.kube.pods import UNPULLED, faults
 from sandbox.kube.workload_status import is_ready, unschedulable
 from sandbox.plan import saved_spec
 

@@ -28,7 +28,7 @@ from sandbox.init.project_folders import (
 )
 from sandbox.kube import manifests
 from sandbox.kube.manifests import Manifest
-from sandbox.kube.pod_images import pod_images
+from sandbox.kube.pods import pod_images
 from sandbox.system.files import is_inside
 
 # Files of tools among manifests; if there are some, manifests are listed one by one.

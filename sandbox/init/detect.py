@@ -34,7 +34,7 @@ from sandbox.init.kubernetes_objects import INGRESS_FILE, ROUTES
 from sandbox.init.project_folders import exists, folders, listed, other_sandboxes, shown
 from sandbox.kube import manifests
 from sandbox.kube.manifests import ingress_hosts
-from sandbox.kube.pod_images import pod_images
+from sandbox.kube.pods import pod_images
 from sandbox.system.files import is_dir, is_file
 
 # The usual names of Dockerfiles, of which a folder's first one counts; the second one is Podman's.

@@ -14,8 +14,7 @@ from sandbox.kube.api import FORBIDDEN, Cluster, ClusterError, Manifest, Say, lo
 from sandbox.kube.apply_attempts import is_unanswered
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import pod_selector
-from sandbox.kube.pod_faults import CRASHES, MISSING_PATIENCE, Outlook, faults
-from sandbox.kube.pod_images import containers
+from sandbox.kube.pods import CRASHES, MISSING_PATIENCE, Outlook, containers, faults
 from sandbox.kube.workload_status import (
     LEAVING,
     WORKLOADS,

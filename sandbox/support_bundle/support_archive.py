@@ -23,7 +23,7 @@ from sandbox.doctor.table import checks_of
 from sandbox.engine import Engine, EngineError, labelled
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster, ClusterError
-from sandbox.kube.pod_images import container_statuses
+from sandbox.kube.pods import container_statuses
 from sandbox.names import Home, Names
 from sandbox.plan import lifecycle, providers
 from sandbox.provider import Nodes

@@ -13,7 +13,7 @@ from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.kube.container_exec import Executed, execute
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.pod_images import container_statuses, lasting
+from sandbox.kube.pods import container_statuses, lasting
 from sandbox.oci.reference import Target
 
 # The arguments are paths to delete; the archive is on standard input.

@@ -10,7 +10,7 @@ from sandbox.app.dev.dev_report import Container, Crash, DevReport
 from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.pod_images import container_statuses
+from sandbox.kube.pods import container_statuses
 from sandbox.sanitize import fit
 
 EVERY = 1.0  # seconds between two reads of the pods

@@ -24,7 +24,7 @@ from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromBuild
 from sandbox.kube import manifests
 from sandbox.kube.manifests import Manifest, title
-from sandbox.kube.pod_images import pod_images
+from sandbox.kube.pods import pod_images
 from sandbox.oci import reference
 from sandbox.plan.cluster_steps import host_names
 

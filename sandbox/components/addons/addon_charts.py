@@ -24,8 +24,7 @@ from sandbox.errors import SandboxError
 from sandbox.images.lockfile import LockFile, dump, lock_of, lock_path
 from sandbox.images.registry_content import ADDONS, image_size, prune, tagged_below
 from sandbox.kube.api import Say
-from sandbox.kube.object_keys import ObjectKey
-from sandbox.kube.records import Records
+from sandbox.kube.records import ObjectKey, Records
 from sandbox.names import Names
 from sandbox.oci import reference as references
 from sandbox.oci.client import Client

@@ -17,12 +17,10 @@ from sandbox.components.workloads import applying
 from sandbox.engine import Engine
 from sandbox.engine.container_host import joined
 from sandbox.errors import SandboxError, UsageError
-from sandbox.kube import object_keys
 from sandbox.kube.api import Cluster, Say
 from sandbox.kube.apply_attempts import apply_patiently
-from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.readiness import wait_ready
-from sandbox.kube.records import Records
+from sandbox.kube.records import ObjectKey, Records, existing_objects, remove_objects
 from sandbox.names import Names, port_suffix
 from sandbox.provider import Provider
 from sandbox.step import NothingToUndo, Progress, State, Status, Work
@@ -94,9 +92,9 @@ class AddonManager:
         # Nothing wants it any more, so the next `up` finishes a removal that was killed.
         self._write(replace(record, by="", digest=""))
         # First the kinds, with their objects: running controllers may have to finalize these.
-        object_keys.remove(self.cluster, (key for key in record.objects if key.kind == KIND))
+        remove_objects(self.cluster, (key for key in record.objects if key.kind == KIND))
         self.charts.uninstall(record.name, say)
-        object_keys.remove(self.cluster, record.objects)
+        remove_objects(self.cluster, record.objects)
         Records.of(self.names).delete(record.title)
 
     @property
@@ -112,7 +110,7 @@ class AddonManager:
             addon_objects.require_free(cluster, objects, old)
         kinds = self.charts.prepare(use, work.say) if use else ()
         keys = [*(ObjectKey.of(manifest) for manifest in objects), *kinds]
-        foreign = object_keys.existing(cluster, [key for key in keys if key not in old])
+        foreign = existing_objects(cluster, [key for key in keys if key not in old])
         created = tuple(key for key in keys if key not in foreign)
         dropped = tuple(key for key in old if key not in keys)
         digest = applying.digest(objects)
@@ -126,7 +124,7 @@ class AddonManager:
             self.charts.step(use).apply(Progress(work.say))
         for manifest in objects:
             apply_patiently(cluster, manifest, say=work.say)
-        object_keys.remove(cluster, dropped)
+        remove_objects(cluster, dropped)
         self._write(record)
         if last:
             work.usable()

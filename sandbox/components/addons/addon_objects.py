@@ -10,10 +10,10 @@ from typing import Any
 
 from sandbox.components.addons.catalogue import Addon, Condition
 from sandbox.errors import SandboxError
-from sandbox.kube import manifests, object_keys
+from sandbox.kube import manifests
 from sandbox.kube.api import Cluster, title
 from sandbox.kube.manifests import ingress_hosts, namespace
-from sandbox.kube.object_keys import ObjectKey
+from sandbox.kube.records import ObjectKey, find_object, keys_from_json, keys_to_json
 
 LABEL = "sandbox.dev/addon"
 CLASS = "nginx"
@@ -39,12 +39,12 @@ class Record:
         return f"addon-{self.name}"
 
     def data(self) -> dict[str, str]:
-        objects = object_keys.to_json(self.objects)
+        objects = keys_to_json(self.objects)
         return {"source": self.source, "by": self.by, "sha256": self.digest, "objects": objects}
 
     @classmethod
     def of(cls, name: str, data: Mapping[str, str]) -> Record:
-        objects = object_keys.from_json(data["objects"])
+        objects = keys_from_json(data["objects"])
         return cls(name=name, source=data["source"], by=data["by"], digest=data["sha256"], objects=objects)
 
 
@@ -107,7 +107,7 @@ def require_free(cluster: Cluster, objects: Objects, created: Iterable[ObjectKey
 def unmet(cluster: Cluster, conditions: Iterable[Condition]) -> Iterator[str]:
     for expected in conditions:
         key = ObjectKey(expected.apiVersion, expected.kind, expected.namespace, expected.name)
-        status = (object_keys.find(cluster, key) or {}).get("status") or {}
+        status = (find_object(cluster, key) or {}).get("status") or {}
         states = {condition["type"]: condition for condition in status.get("conditions") or ()}
         state = states.get(expected.condition, {})
         if state.get("status") != "True":

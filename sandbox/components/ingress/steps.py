@@ -10,12 +10,11 @@ from sandbox.components.ingress.traefik import Traefik
 from sandbox.components.workloads import applying
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError
-from sandbox.kube import object_keys, readiness
+from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, Manifest
 from sandbox.kube.apply_attempts import apply_patiently
-from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.readiness import wait_ready
-from sandbox.kube.records import Records
+from sandbox.kube.records import ObjectKey, Records, remove_objects
 from sandbox.names import SYSTEM_NAMESPACE, Names
 from sandbox.step import NothingToUndo, State, Status, Work
 
@@ -60,7 +59,7 @@ class IngressStep(NothingToUndo):
         dropped = _dropped(records, keys)
         # Recorded first, so that every new object is known; a controller keeps the node's port until it is removed.
         applying.write(records, RECORD, (*keys, *dropped))
-        object_keys.remove(cluster, dropped)
+        remove_objects(cluster, dropped)
         for manifest in groundwork:
             if manifest["kind"] != "ConfigMap" or cluster.live(manifest) is None:  # the page keeps its hosts
                 apply_patiently(cluster, manifest, say=work.say)

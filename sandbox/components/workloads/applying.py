@@ -13,13 +13,12 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from sandbox.kube import deletion, object_keys
+from sandbox.kube import deletion
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, title
 from sandbox.kube.apply_attempts import APPLY_TIMEOUT, UNKNOWN, attempt
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import is_builtin
-from sandbox.kube.object_keys import ObjectKey
-from sandbox.kube.records import Records
+from sandbox.kube.records import ObjectKey, Records, keys_from_json, keys_to_json
 from sandbox.kube.workload_status import LEAVING, WORKLOADS, has_failed, progress
 from sandbox.system.wait import WaitTimeout, wait_until
 
@@ -206,8 +205,8 @@ def digest(manifests: Sequence[Manifest]) -> str:
 def read(records: Records, name: str) -> Applied | None:
     """Return the content of the record `name`, None when this user's commands wrote none."""
     data = records.read(name)
-    return None if data is None else Applied(object_keys.from_json(data["objects"]), data["sha256"])
+    return None if data is None else Applied(keys_from_json(data["objects"]), data["sha256"])
 
 
 def write(records: Records, name: str, keys: Iterable[ObjectKey], digest: str = "") -> None:
-    records.write(name, {"sha256": digest, "objects": object_keys.to_json(keys)})
+    records.write(name, {"sha256": digest, "objects": keys_to_json(keys)})

@@ -17,7 +17,7 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.images import images_yaml
 from sandbox.images.images_yaml import FromBuild, FromDaemon, FromRegistry
 from sandbox.kube.api import Manifest, title
-from sandbox.kube.pod_images import containers
+from sandbox.kube.pods import containers
 from sandbox.oci import reference as references
 from sandbox.oci.client import Client
 from sandbox.oci.credential import Keychain

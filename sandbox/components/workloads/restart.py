@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.kube.api import Manifest
-from sandbox.kube.pod_images import containers
+from sandbox.kube.pods import containers
 
 NAME = "sandbox-dev"
 # A signal may come before the shell knows the program that it has just begun.

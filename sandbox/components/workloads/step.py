@@ -8,13 +8,11 @@ from sandbox.components.workloads import applying
 from sandbox.components.workloads.charts_step import RenderedCharts
 from sandbox.components.workloads.image_names import ImageNames, bring_advice
 from sandbox.errors import SandboxError
-from sandbox.kube import object_keys
 from sandbox.kube.api import Cluster, Manifest, Say, title
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.manifests import LAST, ordered
-from sandbox.kube.object_keys import ObjectKey
 from sandbox.kube.readiness import wait_ready
-from sandbox.kube.records import Records
+from sandbox.kube.records import ObjectKey, Records, existing_objects, find_object, remove_objects
 from sandbox.kube.workload_status import WORKLOADS, progress
 from sandbox.names import Names
 from sandbox.oci.oci_errors import RegistryError
@@ -146,7 +144,7 @@ class ApplyStep(NothingToUndo):
         def remove(keys: Sequence[ObjectKey]) -> tuple[ObjectKey, ...]:
             if keys:
                 say(f"removing {', '.join(map(str, keys))}")
-            return object_keys.remove(cluster, keys, wait=wait)
+            return remove_objects(cluster, keys, wait=wait)
 
         dropped = before.dropped(keys)
         webhooks = [key for key in dropped if key.kind in LAST]
@@ -159,7 +157,7 @@ class ApplyStep(NothingToUndo):
     def remember(self, placed: Placed) -> None:
         """Record that the objects are applied and ready; one that a finalizer holds stays recorded until it is gone."""
         records = self.records
-        existing = object_keys.existing(records.cluster, placed.keys, held=True)
+        existing = existing_objects(records.cluster, placed.keys, held=True)
         keys = (key for key in placed.keys if key in existing)
         applying.write(records, RECORD, keys, applying.digest(placed.objects))
 
@@ -224,5 +222,5 @@ class WorkloadsStep(NothingToUndo):
     def _live(self) -> list[dict[str, Any]]:
         records = Records.of(self.names)
         record = applying.read(records, RECORD) or applying.Applied()
-        objects = (object_keys.find(records.cluster, key) for key in record.keys if key.kind in WORKLOADS)
+        objects = (find_object(records.cluster, key) for key in record.keys if key.kind in WORKLOADS)
         return [live for live in objects if live and not is_leaving(live)]

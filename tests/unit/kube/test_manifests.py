@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.errors import UsageError
 from sandbox.kube.manifests import ingress_hosts, load, parse
-from sandbox.kube.pod_images import pod_images
+from sandbox.kube.pods import pod_images
 
 
 def named(kind: str, name: str = "x") -> str:

@@ -14,7 +14,7 @@ import pytest
 from sandbox.kube import readiness
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.apply_attempts import attempt
-from sandbox.kube.pod_faults import CRASHES
+from sandbox.kube.pods import CRASHES
 from sandbox.kube.readiness import REVISION, troubles, wait_ready
 from sandbox.kube.workload_status import progress
 from sandbox.names import Names

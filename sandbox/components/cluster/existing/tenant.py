@@ -15,7 +15,7 @@ from sandbox.config import untyped
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster, ClusterError, Manifest, Say, log, title
 from sandbox.kube.manifests import INGRESS_CLASS
-from sandbox.kube.pod_images import containers_in
+from sandbox.kube.pods import containers_in
 from sandbox.kube.records import Records
 from sandbox.names import LABEL, Names
 

@@ -16,7 +16,7 @@ from sandbox.engine import Engine
 from sandbox.engine.container_host import joined
 from sandbox.errors import SandboxError, succeeded
 from sandbox.kube.api import Cluster, ClusterError, Manifest, title
-from sandbox.kube.pod_faults import placed_since
+from sandbox.kube.pods import placed_since
 from sandbox.kube.workload_status import is_ready
 from sandbox.system.wait import WaitTimeout, wait_until
 

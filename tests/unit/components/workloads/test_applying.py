@@ -10,7 +10,7 @@ import pytest
 from sandbox.components.workloads.applying import NOT_READY, apply_all, attempt_changed, await_nodes
 from sandbox.kube.api import Cluster, ClusterError, Manifest
 from sandbox.kube.apply_attempts import attempt
-from sandbox.kube.object_keys import ObjectKey
+from sandbox.kube.records import ObjectKey
 from sandbox.names import Names
 from tests.support.api_server import ApiServer, Refused
 

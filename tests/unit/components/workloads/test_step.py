@@ -16,8 +16,7 @@ from sandbox.components.workloads import applying
 from sandbox.components.workloads.image_names import ImageNames
 from sandbox.components.workloads.step import ApplyStep, OneNamespace, WorkloadsStep
 from sandbox.errors import SandboxError
-from sandbox.kube.object_keys import ObjectKey
-from sandbox.kube.records import Records
+from sandbox.kube.records import ObjectKey, Records
 from sandbox.names import LABEL, SYSTEM_NAMESPACE, Names
 from sandbox.step import State, Status
 from tests.support.api_server import ApiServer, Refused

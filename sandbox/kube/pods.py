@@ -1,16 +1,23 @@
-"""Explains why a pod's containers do not run, in the cluster's own words, and whether waiting can help."""
+"""The containers of pods: their images and states, why one does not run, and whether waiting can help."""
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from sandbox.kube.pod_images import container_statuses
 from sandbox.system import inotify
 
+CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
+TEMPLATES = {
+    "Pod": (),
+    "CronJob": ("spec", "jobTemplate", "spec", "template"),
+    **dict.fromkeys(
+        ("Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "ReplicationController", "Job"), ("spec", "template")
+    ),
+}
 # Reasons of waiting (kubernetes, pkg/kubelet/kuberuntime and pkg/kubelet/images).
 HOPELESS = {"InvalidImageName", "ErrImageNeverPull"}
 UNPULLED = {"ErrImagePull", "ImagePullBackOff"}
@@ -123,6 +130,45 @@ class Fault:
                 "the program must be in the image, executable, and made for this machine"
             )
         return ""
+
+
+def containers(manifest: Mapping[str, Any], groups: Sequence[str] = CONTAINERS) -> Iterator[dict[str, Any]]:
+    """Yield every container of the pods that `manifest` makes; none where its form is wrong, as the cluster reports."""
+    template: Any = manifest
+    try:
+        for key in TEMPLATES.get(manifest["kind"], ("",)):
+            template = template.get(key) or {}
+        yield from containers_in(template.get("spec") or {}, groups)
+    except AttributeError:
+        return
+
+
+def containers_in(pod: Any, groups: Sequence[str] = CONTAINERS) -> Iterator[dict[str, Any]]:
+    for group in groups:  # in a user's file anything may be in the place of a container
+        listed = pod.get(group) if isinstance(pod, dict) else None
+        if isinstance(listed, list):
+            yield from (container for container in listed if isinstance(container, dict))
+
+
+def lasting(pod: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the containers in the spec of a pod that run as long as it does: also sidecars (KEP-753)."""
+    yield from containers_in(pod, ("containers",))
+    yield from (
+        container for container in containers_in(pod, ("initContainers",)) if container.get("restartPolicy") == "Always"
+    )
+
+
+def container_statuses(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the statuses of a pod's containers, of those that come first first."""
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def pod_images(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the image of each container in the pods of `manifest`; nothing for kinds without pods."""
+    for container in containers(manifest):
+        if reference := str(container.get("image") or ""):
+            yield reference
 
 
 def faults(pod: Mapping[str, Any]) -> Iterator[Fault]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.kube.pod_faults import Outlook, faults
+from sandbox.kube.pods import Outlook, faults
 
 SINCE, TIME = datetime(2026, 1, 1, tzinfo=UTC), "%Y-%m-%dT%H:%M:%SZ"
 FROZEN = "error setting cgroup config for procHooks process: unable to freeze"
