@@ -86,13 +86,22 @@ def opened(path: Path) -> Iterator[Bundle]:
     """Open the bundle in the file `path`. Raises UsageError if it is not a bundle, Damaged if it cannot be read."""
     with ExitStack() as stack:
         try:
-            file = stack.enter_context(_file(path))
+            if path.exists() and not path.is_dir():
+                files.require_regular(path)  # a pipe would be waited for, and cannot be read from its start again
+            file = stack.enter_context(path.open("rb"))
+        except OSError as error:
+            fix = "name a bundle file: `sandbox bundle save FILE` makes one"
+            raise BadFile(f"{path} cannot be read", details=str(error), fix=fix) from error
+        try:
             is_packed = file.read(len(ZSTD)) == ZSTD
             file.seek(0)
             unpacked = zstandard.ZstdDecompressor().stream_reader(file, closefd=False) if is_packed else file
             data = stack.enter_context(unpacked)
             tar = stack.enter_context(tarfile.open(fileobj=data, mode="r|", bufsize=CHUNK, tarinfo=LimitedMember))
-            head = _head(tar, path)
+            member = tar.next()
+            if member is None or member.name != described.NAME or not member.isreg() or member.size > LARGEST_HEAD:
+                raise _no_bundle(path, f"its first entry is not {described.NAME}")
+            head = cast("IO[bytes]", tar.extractfile(member)).read()
             contents = Contents.model_validate_json(head)
         except ValidationError as error:
             raise Damaged(
@@ -147,23 +156,6 @@ def damaged(bundle: Bundle, faults: list[str]) -> Damaged:
         details="\n".join(faults[:20]),
         fix="copy it again, and check the copy with `sandbox bundle verify`",
     )
-
-
-def _file(path: Path) -> IO[bytes]:
-    try:
-        if path.exists() and not path.is_dir():
-            files.require_regular(path)  # a pipe would be waited for, and cannot be read from its start again
-        return path.open("rb")
-    except OSError as error:
-        fix = "name a bundle file: `sandbox bundle save FILE` makes one"
-        raise BadFile(f"{path} cannot be read", details=str(error), fix=fix) from error
-
-
-def _head(tar: tarfile.TarFile, path: Path) -> bytes:
-    member = tar.next()
-    if member is None or member.name != described.NAME or not member.isreg() or member.size > LARGEST_HEAD:
-        raise _no_bundle(path, f"its first entry is not {described.NAME}")
-    return cast("IO[bytes]", tar.extractfile(member)).read()
 
 
 def _no_bundle(path: Path, why: str) -> UsageError:

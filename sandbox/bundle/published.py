@@ -20,7 +20,7 @@ def mirrored(reference: str, mirrors: Mapping[str, str]) -> str:
     return f"{mirrors[host]}/{path}" if host in mirrors else reference
 
 
-def pull(engine: Engine, reference: str, say: Callable[[str], None], build: str = BUILD) -> None:
+def pull(engine: Engine, reference: str, say: Callable[[str], None], build: str) -> None:
     try:
         engine.pull(reference, say)
     except EngineError as error:
@@ -33,7 +33,7 @@ def pull(engine: Engine, reference: str, say: Callable[[str], None], build: str 
         ) from error
 
 
-def fetch(engine: Engine, component: str, reference: str, say: Callable[[str], None], build: str = BUILD) -> str:
+def fetch(engine: Engine, component: str, reference: str, say: Callable[[str], None], build: str) -> str:
     """Pull a component's published image if the engine lacks it, and return its name on this machine.
 
     Raises SandboxError.

@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from sandbox.bundle.builder import debian, golang, image_archive, materials, node_image
 from sandbox.bundle.recipe import Recipe, recipes
@@ -69,11 +70,7 @@ def _with_needs(names: Sequence[str]) -> Mapping[str, Recipe]:
 
 
 def _build(recipe: Recipe, store: Store, report: Reporter) -> None:
-    started = time.monotonic()
-
-    def on_line(line: str) -> None:
-        report.event("progress", recipe.name, line)
-
+    started, on_line = time.monotonic(), partial(report.event, "progress", recipe.name)
     with store.filling(recipe) as folder:
         if recipe.go or recipe.files:
             go, work = golang.toolchain(store.root), folder / "work"

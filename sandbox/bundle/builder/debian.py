@@ -196,15 +196,12 @@ def _unpack(root: Path) -> None:
         stanzas.append(process.run(["dpkg-deb", "--field", package], timeout=60))
         listing = process.run(["dpkg-deb", "--contents", package], timeout=60)
         name = package.name.partition("_")[0]
-        database.joinpath("info", f"{name}.list").write_text(
-            "".join(f"{path}\n" for path in _listed(listing)), encoding="utf-8"
-        )
+        paths = []
+        for line in listing.splitlines():
+            path = line.split(maxsplit=5)[5].partition(" -> ")[0].partition(" link to ")[0]
+            paths.append(path.removeprefix(".").rstrip("/") or "/.")
+        listed = "".join(f"{path}\n" for path in paths)
+        database.joinpath("info", f"{name}.list").write_text(listed, encoding="utf-8")
     database.joinpath("status").write_text("\n".join(stanzas), encoding="utf-8")
     shutil.rmtree(root)
     files.rename(root)
-
-
-def _listed(contents: str) -> Iterable[str]:
-    for line in contents.splitlines():
-        path = line.split(maxsplit=5)[5].partition(" -> ")[0].partition(" link to ")[0]
-        yield path.removeprefix(".").rstrip("/") or "/."
