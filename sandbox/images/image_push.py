@@ -92,10 +92,24 @@ class ImagePush:
     def push(
         self, observer: Observer, *, fail_fast: bool = False, thorough: bool = False, dry: bool = False
     ) -> tuple[Result, ...]:
+        engine, spool = self.engine, self.local.spool
+
+        def announce() -> None:
+            if spool and not (announced := spool / ANNOUNCED).exists():
+                observer.noted(READS)
+                files.make_private_dir(spool)
+                announced.touch()
+
+        access = EngineAccess(
+            reading=self.file.reading,
+            container=partial(ContainerFiles, engine, started=announce, spool=spool) if engine else None,
+            spool=spool,
+            buildx=self.local.buildx() if any(isinstance(entry, FromBuild) for entry in self.entries) else None,
+        )
         return push(
             self.entries,
             self.registry,
-            self.engine,
+            engine,
             observer,
             thorough=thorough,
             fail_fast=fail_fast,
@@ -103,7 +117,7 @@ class ImagePush:
             compression=self.compression,
             promised=self.promised,
             keychain=self.keychain,
-            access=self._access(observer),
+            access=access,
         )
 
     def run(self, say: Callable[[str], None]) -> Sequence[Result]:
@@ -137,22 +151,6 @@ class ImagePush:
             repair(error.damaged)
         self.push(observer, thorough=True)
         return read_back()
-
-    def _access(self, observer: Observer) -> EngineAccess:
-        def announce() -> None:
-            if (spool := self.local.spool) and not (announced := spool / ANNOUNCED).exists():
-                observer.noted(READS)
-                files.make_private_dir(spool)
-                announced.touch()
-
-        return EngineAccess(
-            reading=self.file.reading,
-            container=partial(ContainerFiles, self.engine, started=announce, spool=self.local.spool)
-            if self.engine
-            else None,
-            spool=self.local.spool,
-            buildx=self.local.buildx() if any(isinstance(entry, FromBuild) for entry in self.entries) else None,
-        )
 
 
 class _Lines(Observer):
