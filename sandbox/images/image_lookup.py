@@ -1,16 +1,17 @@
 """Turns the entries of images.yaml into images: their content and origin, before anything is transferred."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 
+from sandbox.engine import Engine
 from sandbox.errors import MissingTool, SandboxError
 from sandbox.images.images_yaml import Entry, FromArchive, FromBuild, FromDaemon, FromLayout, FromRegistry
 from sandbox.images.lockfile import Promise
 from sandbox.images.sources.docker_engine import EngineImages
 from sandbox.images.sources.image_build import build_all
-from sandbox.images.sources.image_source import Daemon, EngineAccess
+from sandbox.images.sources.image_source import EngineAccess
 from sandbox.images.sources.image_tar import archive_image
 from sandbox.images.sources.layout import LARGEST_DOCUMENT, layout_image
 from sandbox.images.transfer import Destination
@@ -33,7 +34,7 @@ class Lookup:
 
     clients: Clients
     destination: Destination
-    daemon: Daemon | None
+    daemon: Engine | None
     access: EngineAccess
     compression: Compression
     stack: ExitStack
@@ -109,14 +110,6 @@ def remote_image(client: Client, reference: Reference, platform: str, platforms:
     if reduced:
         root = choose(root, reduced, name, child)
     return replace(walk(root, child, InRegistry(client, reference.path), name=name), source=source, platforms=reduced)
-
-
-def promises(images: Mapping[Target, Outcome]) -> dict[Target, Promise]:
-    return {
-        target: Promise(image.source or image.root.digest, image.root.digest)
-        for target, image in images.items()
-        if isinstance(image, Image)
-    }
 
 
 def _narrowed(entry: Entry, image: Outcome, name: str) -> Outcome:

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from sandbox.engine import Engine
 from sandbox.errors import SandboxError
-from sandbox.images.image_lookup import Lookup, Outcome, promises
+from sandbox.images.image_lookup import Lookup, Outcome
 from sandbox.images.images_yaml import Entry
 from sandbox.images.lockfile import Promise, require
 from sandbox.images.progress import Action, Ending, Observer, Result
-from sandbox.images.sources.image_source import Daemon, EngineAccess
+from sandbox.images.sources.image_source import EngineAccess
 from sandbox.images.transfer import BlobInventory, Carried, Destination, Transfer, carry, plan_transfers, publish
 from sandbox.oci.client import Clients
 from sandbox.oci.credential import Keychain
@@ -52,7 +53,7 @@ class PushFailed(SandboxError):
 def push(
     entries: Sequence[Entry],
     registry: str,
-    daemon: Daemon | None = None,
+    daemon: Engine | None = None,
     observer: Observer | None = None,
     *,
     thorough: bool = False,
@@ -110,7 +111,11 @@ class _Run:
             if self.promised:
                 require(self.promised, self.lookup.sources(local))
             images: dict[Target, Outcome] = {**failed, **self.lookup.images(entries, local)}
-            require(self.promised, promises(images))
+            actual = {}
+            for target, image in images.items():
+                if isinstance(image, Image):
+                    actual[target] = Promise(image.source or image.root.digest, image.root.digest)
+            require(self.promised, actual)
             results = self._push(images)
         pushed = tuple(result for entry in entries if isinstance(result := results.get(entry.target), Result))
         failures = {e.target: error for e in entries if isinstance(error := results.get(e.target), SandboxError)}

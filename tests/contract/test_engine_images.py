@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.images.sources.image_source import Daemon
+from sandbox.engine import Engine
 from tests.real import machine
 from tests.support.images import FakeEngine, TestImage, digest_of, layer, old_save
 
@@ -23,7 +23,7 @@ IMAGES = {
 
 
 @pytest.fixture(params=["old", "new", pytest.param("docker", marks=pytest.mark.real)])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Daemon]:
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     if request.param != "docker":
         yield FakeEngine(IMAGES, old=request.param == "old")
         return
@@ -35,7 +35,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Daemon]:
         engine.remove_image(name)
 
 
-def layers(engine: Daemon, names: Sequence[str]) -> dict[str, list[str]]:
+def layers(engine: Engine, names: Sequence[str]) -> dict[str, list[str]]:
     """The digests of an image's layers, in their order, as a save of several images has them."""
     with tarfile.open(fileobj=io.BytesIO(b"".join(engine.save(names)))) as saved:
 
@@ -52,7 +52,7 @@ def layers(engine: Daemon, names: Sequence[str]) -> dict[str, list[str]]:
         return found
 
 
-def test_image_is_described_by_its_layers(engine: Daemon) -> None:
+def test_image_is_described_by_its_layers(engine: Engine) -> None:
     for name, image in IMAGES.items():
         found = engine.inspect_image(name)
         assert found is not None and found["RootFS"]["Layers"] == [digest_of(one) for one in image.layers]
@@ -60,7 +60,7 @@ def test_image_is_described_by_its_layers(engine: Daemon) -> None:
     assert engine.inspect_image(f"{REPOSITORY}/none:1") is None
 
 
-def test_images_are_saved_with_all_layers(engine: Daemon) -> None:
+def test_images_are_saved_with_all_layers(engine: Engine) -> None:
     assert layers(engine, list(IMAGES)) == {
         name: [digest_of(one) for one in image.layers] for name, image in IMAGES.items()
     }

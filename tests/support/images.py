@@ -12,10 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.oci.reference import parse_target
+
+if TYPE_CHECKING:
+    from sandbox.engine import Engine
+else:
+    Engine = object  # a call that the fake does not have must fail
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -173,7 +178,7 @@ def from_engine(name: str, image: str | None = None) -> FromDaemon:
 
 
 @dataclass
-class FakeEngine:
+class FakeEngine(Engine):
     """A Docker Engine with images by name. `old` saves in the layout before version 25; `containerd` ids are manifests.
 
     `saved` counts the bytes it has streamed; a name it does not know is a failure of the test.

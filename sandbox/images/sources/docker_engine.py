@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
+from sandbox.engine import Engine
 from sandbox.errors import Away, SandboxError
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.sources.engine_store import read_images
-from sandbox.images.sources.image_source import Daemon, EngineAccess, Inspected
+from sandbox.images.sources.image_source import EngineAccess, Inspected
 from sandbox.images.sources.image_tar import archive_image, unnamed_file
 from sandbox.images.transfer import RENEW, Destination
 from sandbox.oci import digest as digests
@@ -36,7 +37,7 @@ class EngineImages:
     compressed again. Images of an engine with the containerd store keep their layers.
     """
 
-    daemon: Daemon
+    daemon: Engine
     destination: Destination
     access: EngineAccess
     kind: Compression

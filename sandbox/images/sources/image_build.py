@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from sandbox.engine import EngineError
+from sandbox.engine import Engine, EngineError
 from sandbox.errors import MissingTool, SandboxError, UsageError
 from sandbox.images.build_order import bases, waves
 from sandbox.images.images_yaml import Entry, FromBuild, FromDaemon
-from sandbox.images.sources.image_source import Daemon
 from sandbox.oci.reference import Target
 from sandbox.system import process
 from sandbox.system.process import ToolFailed
@@ -30,7 +29,7 @@ ENVIRONMENT = {
 
 
 def build_all(
-    entries: Sequence[FromBuild], daemon: Daemon, say: Callable[[str], None], buildx: Path | None = None
+    entries: Sequence[FromBuild], daemon: Engine, say: Callable[[str], None], buildx: Path | None = None
 ) -> dict[Target, FromDaemon | SandboxError]:
     """Build images, several at a time, each one after the images that its Dockerfile names."""
     results: dict[Target, FromDaemon | SandboxError] = {}
@@ -58,7 +57,7 @@ def build_all(
 
 
 @contextmanager
-def named_bases(building: Sequence[FromBuild], entries: Sequence[Entry], daemon: Daemon) -> Iterator[None]:
+def named_bases(building: Sequence[FromBuild], entries: Sequence[Entry], daemon: Engine) -> Iterator[None]:
     """Give images of `entries` the names that the Dockerfiles of `building` have for them, for the block.
 
     Raises EngineError where the user's own image has such a name.
@@ -84,7 +83,7 @@ def named_bases(building: Sequence[FromBuild], entries: Sequence[Entry], daemon:
             daemon.remove_image(name)
 
 
-def build(entry: FromBuild, daemon: Daemon, say: Callable[[str], None], buildx: Path | None = None) -> FromDaemon:
+def build(entry: FromBuild, daemon: Engine, say: Callable[[str], None], buildx: Path | None = None) -> FromDaemon:
     """Build an image by BuildKit if the docker CLI or `buildx` has it, else by the legacy `docker build`."""
     name = str(entry.target)
     if not entry.context.is_dir():
@@ -98,7 +97,7 @@ def build(entry: FromBuild, daemon: Daemon, say: Callable[[str], None], buildx: 
     return FromDaemon(entry.target, entry.engine_name, entry.platforms)
 
 
-def run_builder(entry: FromBuild, daemon: Daemon, say: Callable[[str], None], buildx: Path | None) -> None:
+def run_builder(entry: FromBuild, daemon: Engine, say: Callable[[str], None], buildx: Path | None) -> None:
     builder: list[str | Path] = ["docker", "build"]
     if not daemon.is_podman and has_buildkit():
         builder = ["docker", "buildx", "build", "--load"]

@@ -1,4 +1,4 @@
-"""The parts of the Docker Engine that images need, and how a push may read its images."""
+"""Images as the Docker Engine describes them, and how a push may read their layers."""
 
 from __future__ import annotations
 
@@ -8,27 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import Target
-
-
-class Daemon(Protocol):
-    """The Docker Engine, as far as images are concerned. Every method raises SandboxError."""
-
-    @property
-    def is_podman(self) -> bool: ...
-
-    def inspect_image(self, name: str) -> Mapping[str, Any] | None: ...
-
-    def save(self, names: Sequence[str]) -> Iterator[bytes]: ...
-
-    def tag(self, reference: str, name: str) -> None: ...
-
-    def remove_image(self, name: str) -> bool: ...
-
-    def root(self) -> Path: ...
 
 
 @dataclass(frozen=True)
@@ -44,7 +28,7 @@ class Inspected:
     content: Mapping[str, Any]
 
     @classmethod
-    def of(cls, entry: FromDaemon, daemon: Daemon) -> Inspected:
+    def of(cls, entry: FromDaemon, daemon: Engine) -> Inspected:
         content = daemon.inspect_image(entry.image)
         if content is None:
             raise BadImage(

@@ -109,7 +109,7 @@ def _digest_of(path: Path) -> str:
 
 
 @dataclass
-class Watched:
+class Watched(Engine):
     engine: Engine
     saves: list[tuple[str, ...]] = field(default_factory=list)
     is_podman: bool = False
