@@ -19,8 +19,6 @@ from sandbox.config.problems import Misfits, blanks, faults, misfitting
 from sandbox.config.yaml_text import Fault, KeyPath, Place, Places, Refused, quoted, spec_document
 from sandbox.errors import BadFile, UsageError
 
-__all__ = ["CURRENT", "Format", "Misfits", "Source", "load", "read", "require", "validated"]
-
 M = TypeVar("M", bound=BaseModel)
 Amend = Callable[["Source"], "Source"]
 
@@ -143,13 +141,10 @@ def require(kind: Any, text: str) -> None:
 def _error(origin: str, text: str, found: list[Fault]) -> UsageError:
     lines = text.splitlines()
     kind = UsageError if all(fault.option for fault in found) else BadFile
-    first, *others = found
-    brief, details = _brief(origin, first), [_excerpt(lines, first)]
-    for fault in others[: _LISTED - 1]:
-        details += [_brief(origin, fault), _excerpt(lines, fault)]
+    brief, *details = (part for fault in found[:_LISTED] for part in (_brief(origin, fault), _excerpt(lines, fault)))
     fixes = [_printable(fault.fix) for fault in found if fault.fix]
-    if others:
-        brief += f" (and {len(others)} more)"
+    if len(found) > 1:
+        brief += f" (and {len(found) - 1} more)"
         fixes = [f"{fault.option or f'line {fault.line}'}: {_printable(fault.fix)}" for fault in found if fault.fix]
     return kind(brief, details="\n".join(filter(None, details)), fix="\n".join(dict.fromkeys(fixes[:_LISTED])))
 

@@ -20,15 +20,8 @@ AZURE = (".azurecr.io", ".azurecr.cn", ".azurecr.us")
 
 
 def misfits(spec: Spec) -> list[Misfit]:
-    return [
-        *_controller(spec),
-        *_domain(spec),
-        *_repetitions(spec),
-        *_ports(spec),
-        *_edge(spec),
-        *_registries(spec),
-        *capabilities.misfits(spec),
-    ]
+    checks = (_controller, _domain, _repetitions, _ports, _edge, _registries, capabilities.misfits)
+    return [misfit for check in checks for misfit in check(spec)]
 
 
 def _controller(spec: Spec) -> Iterator[Misfit]:

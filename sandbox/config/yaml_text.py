@@ -65,21 +65,16 @@ class Refused(yaml.YAMLError):
         self.faults = faults
 
 
+# Plain scalars are those of YAML 1.1, but dates are text: JSON has none.
 class _Kubernetes(yaml.CSafeLoader):
-    """Plain scalars as in YAML 1.1, but dates are text: JSON has none."""
-
     yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag != f"{TAG}timestamp"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
+# Plain scalars are numbers, truths or null only where YAML 1.1 and 1.2 agree. All else (`no`, `0443`) is text.
 class _Plain(yaml.CSafeLoader):
-    """Plain scalars are numbers, truths or null only where YAML 1.1 and 1.2 agree.
-
-    Everything else (`no`, `0443`, `1e3`, `2026-01-01`) is text, so that nothing changes its meaning unnoticed.
-    """
-
     yaml_implicit_resolvers = {}
 
 
@@ -125,13 +120,9 @@ def _only(contents: list[tuple[int, Any]]) -> Any:
     return contents[0][1] if contents else None
 
 
+# A spec's `places` get how every value was written; a spec has no merge keys ('<<').
 @dataclass
 class _Walk:
-    """Converts nodes to plain values and collects what is wrong with them.
-
-    A spec's `places` get how every value was written; it has no merge keys ('<<').
-    """
-
     kind: type[yaml.CSafeLoader]
     places: Places | None = None
     count: int = 0
@@ -257,14 +248,12 @@ def quoted(raw: str) -> str:
 
 
 class _Dumper(yaml.CSafeDumper):
-    """PyYAML's safe dumper, which quotes every string that is not plainly a word; several lines are a block.
-
-    Go's YAML takes more strings for numbers and booleans than PyYAML does ("1e3", "0o17", "y"), and kubectl then
-    refuses the whole file (go-yaml, resolve.go).
-    """
+    pass
 
 
 def _string(dumper: Any, text: str) -> Any:
+    # Go's YAML takes more strings for numbers and booleans than PyYAML does ("1e3", "0o17", "y"), and kubectl then
+    # refuses the whole file (go-yaml, resolve.go).
     plain = _WORD.fullmatch(text) and text.lower() not in _NOT_WORDS
     # The dumper quotes lines that a block would not keep as they are, with tabs or other signs.
     style = None if plain else "|" if "\n" in text.rstrip("\n") else '"'

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
-from sandbox.config.loader import CURRENT, Format, Misfits
+from sandbox.config.loader import CURRENT, Format
 from sandbox.config.loader import load as load_document
 from sandbox.config.model import Document, text_schema
+from sandbox.config.problems import Misfits
 from sandbox.config.schema.values import as_name
 from sandbox.errors import UsageError
 from sandbox.oci import digest as digests

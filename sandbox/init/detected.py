@@ -62,11 +62,8 @@ def build_options(dockerfile: Any, target: Any, args: Any) -> tuple[dict[str, An
         if value is not None and "{{" not in str(value) and "$" not in str(value)
     }
     file = str(dockerfile or "Dockerfile").removeprefix("./")
-    options = {
-        **({"dockerfile": file} if file != "Dockerfile" else {}),
-        **({"target": str(target)} if target else {}),
-        **({"args": valued} if valued else {}),
-    }
+    optional = {"dockerfile": "" if file == "Dockerfile" else file, "target": str(target or ""), "args": valued}
+    options = {key: value for key, value in optional.items() if value}
     return options, [key for key in arguments if key not in valued]
 
 

@@ -184,11 +184,16 @@ def fronts(objects: Iterable[Mapping[str, Any]]) -> Iterator[Front]:
     if any(each.get("kind") in ROUTES for each in objects):
         return
     services = [each for each in objects if each.get("kind") == "Service"]
+    web = [
+        service
+        for service in services
+        if any(port.get("port") in WEB for port in untyped.mappings(service, "spec", "ports"))
+    ]
     candidates = (
         [service for service in services if untyped.at(service, "spec", "type") in OPEN],
         [service for service in services if untyped.at(service, "metadata", "name") in NAMED],
         services if len(services) == 1 else [],
-        web if len(web := [service for service in services if _is_web(service)]) == 1 else [],
+        web if len(web) == 1 else [],
     )
     names: set[str] = set()
     for service in next(filter(None, candidates), ()):
@@ -199,12 +204,6 @@ def fronts(objects: Iterable[Mapping[str, Any]]) -> Iterator[Front]:
             if is_named and port not in NOT_HTTP and untyped.at(service, "spec", "clusterIP") != "None":
                 names.add(metadata["name"])
                 yield Front(metadata["name"], metadata.get("namespace") or "default", port)
-
-
-def _is_web(service: Mapping[str, Any]) -> bool:
-    if untyped.at(service, "spec", "type") in OPEN:
-        return True
-    return any(port.get("port") in WEB for port in untyped.mappings(service, "spec", "ports"))
 
 
 def ingresses(services: Iterable[Front], domain: str) -> str:

@@ -161,7 +161,11 @@ def _connected(apps: Sequence[App], names: Mapping[str, str]) -> list[App]:
     called = {**names, **{app.name: app.name for app in apps}}
     called |= {alias: app.name for app in apps for alias in app.aliases}
     ports: dict[str, set[int]] = {}
-    for text in {text for app in apps for text in _texts(app)}:
+    texts: set[str] = set()
+    for app in apps:
+        texts.update(app.environment.values(), app.command, app.args, app.check)
+        texts.update(*(mount.files.values() for mount in app.mounts))
+    for text in texts:
         for host, port in _PORT.findall(text):
             if host in called and int(port) < 65536:
                 ports.setdefault(called[host], set()).add(int(port))
@@ -170,10 +174,3 @@ def _connected(apps: Sequence[App], names: Mapping[str, str]) -> list[App]:
         more = [(port, "tcp") for port in sorted(ports.get(app.name, ())) if port != app.port]
         result.append(replace(app, more_ports=tuple(dict.fromkeys((*app.more_ports, *more)))))
     return result
-
-
-def _texts(app: App) -> Iterator[str]:
-    yield from app.environment.values()
-    yield from (*app.command, *app.args, *app.check)
-    for mount in app.mounts:
-        yield from mount.files.values()
