@@ -14,9 +14,8 @@ from sandbox.cli import completion
 from sandbox.cli.app import Group
 from sandbox.cli.options import Call, begin, output_option, seconds, spec_options
 from sandbox.config.schema import Spec
-from sandbox.doctor import egress_checks, pod_checks, service_checks
+from sandbox.doctor import egress_checks, pod_checks, request_checks, service_checks
 from sandbox.doctor.check import DoctorContext, Row, has_errors
-from sandbox.doctor.tls import request_checks
 from sandbox.quantities import count
 from sandbox.support_bundle import support_archive
 

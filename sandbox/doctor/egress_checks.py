@@ -7,7 +7,7 @@ import secrets
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ from sandbox.components.certificates.subject_names import parse_address
 from sandbox.components.cluster.company_ca import CompanyCa
 from sandbox.components.network import proxy_settings
 from sandbox.doctor.check import Check, DoctorContext, Finding, Row, error, follow, ok, skipped, warn
-from sandbox.doctor.tls.tls_context import parse
+from sandbox.doctor.request_trace import parse
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.pods import faults
 from sandbox.system import files
@@ -81,36 +81,31 @@ def run(cluster: Cluster, image: str, command: Sequence[str]) -> str:
             cluster.delete("v1", "Pod", name, NAMESPACE)
 
 
-@dataclass(frozen=True)
-class Part:
-    output: str
-
-    @property
-    def last_line(self) -> str:
-        lines = [line.strip() for line in self.output.splitlines() if line.strip()]
-        return re.sub(r"^[*;\s]+", "", lines[-1]) if lines else "no answer"
-
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        _, _, answer = self.output.partition("Name:")
-        return tuple(dict.fromkeys(re.findall(r"^Address(?: \d+)?:\s*(\d+\.\d+\.\d+\.\d+)", answer, re.MULTILINE)))
-
-
-def read(log: str) -> dict[str, Part]:
-    parts: dict[str, Part] = {}
+def read(log: str) -> dict[str, str]:
+    """Return the output of each command of the script, by its title."""
+    parts: dict[str, str] = {}
     title, lines = "", list[str]()
     for line in log.splitlines():
         if not line.startswith("=== "):
             lines.append(line)
         elif line.startswith("=== status "):
-            parts[title] = Part("\n".join(lines))
+            parts[title] = "\n".join(lines)
         else:
             title, lines = line.removeprefix("=== "), []
     return parts
 
 
-def received(part: Part) -> tuple[str, bytes]:
-    lines = part.output.splitlines()
+def resolved(output: str) -> tuple[str, str]:
+    """Return the addresses that nslookup(1) printed, and its last line."""
+    _, _, answer = output.partition("Name:")
+    addresses = re.findall(r"^Address(?: \d+)?:\s*(\d+\.\d+\.\d+\.\d+)", answer, re.MULTILINE)
+    last_line = re.sub(r"^[*;\s]+", "", output.strip().rpartition("\n")[2]) or "no answer"
+    return ", ".join(dict.fromkeys(addresses)), last_line
+
+
+def received(output: str) -> tuple[str, bytes]:
+    """Return the error of nc(1), and the bytes that it received."""
+    lines = output.splitlines()
     trouble = next((line.removeprefix("nc: ") for line in lines if line.startswith("nc: ")), "")
     try:
         return trouble, base64.b64decode("".join(line for line in lines if not line.startswith("nc: ")))
@@ -174,7 +169,7 @@ class EgressTrace:
     context: DoctorContext
     host: str
     port: int
-    hello: Hello = field(compare=False)
+    hello: Hello
 
     @property
     def which(self) -> str:
@@ -186,7 +181,7 @@ class EgressTrace:
         return proxy_settings.of_environment(self.context.environment).https if chosen == "auto" else chosen.https or ""
 
     @cached_property
-    def parts(self) -> dict[str, Part]:
+    def parts(self) -> dict[str, str]:
         image = system_images.for_spec(self.context.spec, self.context.home, self.context.engine).references["busybox"]
         first, target, port = b"", self.host, self.port
         if self.proxy:
@@ -199,27 +194,28 @@ class EgressTrace:
         argv = ["busybox", "sh", "-c", script, "outbound", name, target, str(port), *data]
         return read(run(self.context.cluster, image, argv))
 
-    def part(self, title: str) -> Part:
-        return self.parts.get(title, Part("the pod ended before it"))
+    def part(self, title: str) -> str:
+        return self.parts.get(title, "the pod ended before it")
 
     @property
-    def connection(self) -> tuple[Part, str]:
+    def connection(self) -> tuple[str, str]:
         title = next((title for title in self.parts if title.startswith(CONNECT)), CONNECT)
         return self.part(title), title.removeprefix(CONNECT)
 
 
 def cluster_dns(trace: EgressTrace) -> Finding:
-    name, part = "kubernetes.default.svc.cluster.local", trace.part("cluster")
-    return ok(f"{name} is {', '.join(part.addresses)}") if part.addresses else error(f"{name}: {part.last_line}")
+    name = "kubernetes.default.svc.cluster.local"
+    addresses, last_line = resolved(trace.part("cluster"))
+    return ok(f"{name} is {addresses}") if addresses else error(f"{name}: {last_line}")
 
 
 def name(trace: EgressTrace) -> Finding:
-    part = trace.parts.get("name")
-    if part is None:
+    if "name" not in trace.parts:
         return skipped(f"{trace.host} is an address")
-    if part.addresses:
-        return ok(f"{trace.host} is {', '.join(part.addresses)}")
-    evidence = f"{trace.host}: {part.last_line}"
+    addresses, last_line = resolved(trace.parts["name"])
+    if addresses:
+        return ok(f"{trace.host} is {addresses}")
+    evidence = f"{trace.host}: {last_line}"
     return warn(f"{evidence}; the proxy may know it") if trace.proxy else error(evidence)
 
 

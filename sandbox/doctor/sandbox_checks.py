@@ -1,10 +1,13 @@
-"""Checks of the sandbox: its certificates, parts that reach each other, and leftovers of sandboxes that are gone."""
+"""Checks of the sandbox: its certificates, parts that reach each other, leftovers, rights in an existing cluster."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from sandbox.components.certificates.facts import CertificateState, describe
 from sandbox.components.certificates.keystore import LEAF, Keystore, inventory
 from sandbox.components.certificates.user_certificate import refusal
+from sandbox.components.cluster import kubeconfig
 from sandbox.components.cluster.docker_nodes import KUBELET
 from sandbox.components.cluster.existing.tenant import SandboxNamespace
 from sandbox.components.edge import routes
@@ -12,19 +15,34 @@ from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.registry import in_cluster_step
 from sandbox.components.registry.external_step import require_answer
 from sandbox.components.registry.node_config_step import WiringStep
-from sandbox.doctor.check import Check, DoctorContext, Finding, error, ok, skipped, warn
+from sandbox.doctor.check import WIDTH, Check, DoctorContext, Finding, error, ok, skipped, warn
 from sandbox.engine import Engine, labelled
-from sandbox.kube.api import ClusterError
+from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.workload_status import unready_nodes
 from sandbox.names import LABEL
 from sandbox.plan import providers
 from sandbox.quantities import count
 from sandbox.step import State
+from sandbox.system import files
 
 DEFAULT = "default"
 NO_SANDBOX = "there is no sandbox yet; sandbox up creates it"
 RENEW_ROOT = "sandbox certs renew{which} --root, then sandbox certs trust{which}"
 RENEW_AUTHORITY = "sandbox certs renew{which} --authority"
+CHANGE = ("get", "list", "create", "patch", "delete")
+# What a sandbox makes there, by group of the API, as in the Role of docs/existing.md.
+NEEDS = {
+    "": ("configmaps", "secrets", "services", "serviceaccounts", "pods"),
+    "apps": ("deployments",),
+    "networking.k8s.io": ("ingresses",),
+    "rbac.authorization.k8s.io": ("roles", "rolebindings"),
+}
+QUESTIONS = (
+    *((group, name, verb) for group, names in NEEDS.items() for name in names for verb in CHANGE),
+    ("", "pods/portforward", "create"),
+    ("networking.k8s.io", "ingresses", "watch"),
+    ("discovery.k8s.io", "endpointslices", "watch"),
+)
 
 
 def valid(context: DoctorContext) -> Finding:
@@ -191,6 +209,30 @@ def _sandboxes(context: DoctorContext) -> set[str]:
     return {names.name for names in home.known()} | {route.name for route in routes.load(home.edge)}
 
 
+def rights(context: DoctorContext) -> Finding:
+    home, name = context.home, str(context.spec.namespace)
+    # There may be no sandbox yet: the user's own kubeconfig.
+    paths = (home.kubeconfig, *home.other_kubeconfigs)
+    content = kubeconfig.single_context(paths, str(context.spec.cluster.context), name)
+    # A program that logs in runs in the kubeconfig's folder, also when the login is renewed: it has to stay.
+    files.make_private_dir(home.state)
+    path = home.state / f"doctor-{os.getpid()}.kubeconfig"
+    files.write_atomic(path, content, mode=0o600)
+    try:
+        cluster = Cluster(path)
+    finally:
+        path.unlink()
+    readable = any(cluster.may("get", "", "namespaces", place, name) for place in (None, name))
+    if readable and not cluster.get("v1", "Namespace", name):
+        if cluster.may("create", "", "namespaces", None):
+            return ok(f"{name} does not exist, and you may create it")
+        return error(f"{name} does not exist, and you may not create it", "name another namespace, or ask for it")
+    with ThreadPoolExecutor(WIDTH) as pool:
+        allowed = pool.map(lambda question: cluster.may(question[2], question[0], question[1], name), QUESTIONS)
+    missing = [f"{verb} {resource}" for (_, resource, verb), may in zip(QUESTIONS, allowed, strict=True) if not may]
+    return error(f"in {name} you may not: {', '.join(missing)}") if missing else ok(f"you have the rights in {name}")
+
+
 CHECKS = (
     Check(
         "certificates.valid", "root, issuing CA and server certificates are usable", "sandbox certs renew{which}", valid
@@ -212,4 +254,10 @@ CHECKS = (
         leftovers,
         remove_networks,
     ),
+)
+RIGHTS = Check(
+    "rights.namespace",
+    "you have the rights that a sandbox needs in the namespace",
+    "ask for the Role of docs/existing.md; without some: `registry.external`, `ingress.controller: none`",
+    rights,
 )

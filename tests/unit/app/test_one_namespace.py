@@ -15,10 +15,9 @@ from sandbox.app.views import overview
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
 from sandbox.config.schema import ResolvedSpec, Spec
-from sandbox.doctor import pod_checks, service_checks
+from sandbox.doctor import pod_checks, request_checks, service_checks
 from sandbox.doctor.check import DoctorContext, Status
-from sandbox.doctor.tls import cluster_checks
-from sandbox.doctor.tls.tls_context import RequestTrace
+from sandbox.doctor.request_trace import RequestTrace
 from sandbox.errors import SandboxError
 from sandbox.plan import saved_spec
 from tests.support.api_server import ApiServer, kubeconfig, serving
@@ -79,5 +78,5 @@ def test_reads_stay_in_the_namespace_of_the_sandbox(cluster: ApiServer) -> None:
     assert row.fix == f"kubectl --kubeconfig {doctor.names.kubeconfig} -n {NAMESPACE} logs web"
     service, *_ = read(lambda: list(service_checks.examine(doctor, "web")))
     assert service.evidence.startswith(f"{NAMESPACE}/web is of type LoadBalancer")
-    rule = read(lambda: cluster_checks.rule(RequestTrace(doctor, HOST, None, named=True)))
+    rule = read(lambda: request_checks.rule(RequestTrace(doctor, HOST, None, named=True)))
     assert rule.status is Status.OK and rule.evidence.startswith(f"Ingress {NAMESPACE}/web")

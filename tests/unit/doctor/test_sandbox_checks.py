@@ -13,7 +13,7 @@ from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.edge.route import Route
 from sandbox.config.schema import Cluster, ResolvedSpec
-from sandbox.doctor import rights_checks, sandbox_checks
+from sandbox.doctor import sandbox_checks
 from sandbox.doctor.check import DoctorContext, Row, Status, checked, error
 from sandbox.doctor.sandbox_checks import leftovers
 from sandbox.names import EDGE
@@ -190,7 +190,7 @@ def existing(context: DoctorContext, server: ApiServer) -> DoctorContext:
 
 
 def rights(context: DoctorContext) -> Row:
-    return checked(rights_checks.RIGHTS, context)
+    return checked(sandbox_checks.RIGHTS, context)
 
 
 def test_the_documented_role_is_enough_and_nothing_is_written(existing: DoctorContext, server: ApiServer) -> None:

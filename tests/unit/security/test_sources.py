@@ -17,7 +17,7 @@ from tests.support.sources import calls
 ROOT = Path(__file__).resolve().parents[3]
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 # These look at whatever certificate there is, and say what they saw; nothing is sent over the connection.
-LOOK_ONLY = {"sandbox/doctor/tls/tls_context.py", "sandbox/components/ingress/https_probe.py"}
+LOOK_ONLY = {"sandbox/doctor/request_trace.py", "sandbox/components/ingress/https_probe.py"}
 # The first releases without known holes that concern us: redirects that carried credentials (urllib3 CVE-2026-44431,
 # requests CVE-2026-25645), locks that followed links (filelock CVE-2026-22701).
 SOUND = {"urllib3": (2, 7), "requests": (2, 33), "filelock": (4, 2)}

@@ -95,7 +95,6 @@ class RequestTrace:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        context.set_alpn_protocols(list(SERVICE_PROTOCOLS if self.service else WEB_PROTOCOLS))
         with self._connected(context) as connection:
             pem = ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True) or b"")
             version, cipher = connection.version() or "", (connection.cipher() or ("",))[0]
@@ -109,7 +108,6 @@ class RequestTrace:
         """
         context = ssl.create_default_context(cafile=str(root) if root else None)
         context.verify_flags |= ssl.VERIFY_X509_STRICT
-        context.set_alpn_protocols(list(SERVICE_PROTOCOLS if self.service else WEB_PROTOCOLS))
         try:
             with self._connected(context):
                 return None
@@ -118,6 +116,7 @@ class RequestTrace:
 
     @contextlib.contextmanager
     def _connected(self, context: ssl.SSLContext) -> Iterator[ssl.SSLSocket]:
+        context.set_alpn_protocols(list(SERVICE_PROTOCOLS if self.service else WEB_PROTOCOLS))
         # An address is not a server name (RFC 6066, section 3), but a certificate may be for one.
         name = self.host if context.check_hostname or not parse_address(self.host) else None
         with (

@@ -8,12 +8,12 @@ import pytest
 
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Host, Port, Route
+from sandbox.doctor import request_checks
 from sandbox.doctor.check import Status
-from sandbox.doctor.tls import cluster_checks
-from sandbox.doctor.tls.tls_context import RequestTrace, parse
+from sandbox.doctor.request_trace import RequestTrace, parse
 from sandbox.errors import UsageError
 from tests.support.api_server import ApiServer
-from tests.unit.doctor.tls.conftest import DOMAIN, HOST, ingress
+from tests.unit.doctor.conftest import DOMAIN, HOST, ingress
 
 
 @pytest.mark.parametrize(
@@ -89,11 +89,11 @@ def test_routes_of_the_gateway_api_name_hosts_too(trace: RequestTrace, server: A
     }
     server.objects["/apis/gateway.networking.k8s.io/v1/httproutes/r"] = found
     assert names(trace) == names(trace, f"a.b.{DOMAIN}") == ["r"]
-    assert cluster_checks.rule(trace).evidence == "HTTPRoute web/r"
-    assert cluster_checks.endpoints(trace).status is Status.SKIPPED
+    assert request_checks.rule(trace).evidence == "HTTPRoute web/r"
+    assert request_checks.endpoints(trace).status is Status.SKIPPED
     accepted |= {"status": "False", "message": "no listener"}
-    refused = cluster_checks.rule(replace(trace))
+    refused = request_checks.rule(replace(trace))
     assert (refused.status, refused.evidence) == (Status.ERROR, "HTTPRoute web/r: Accepted is False: no listener")
     assert refused.fix.endswith("-n web describe httproute r")
     del found["status"]
-    assert cluster_checks.rule(replace(trace)).evidence == "HTTPRoute web/r: no Gateway has accepted it"
+    assert request_checks.rule(replace(trace)).evidence == "HTTPRoute web/r: no Gateway has accepted it"
