@@ -27,11 +27,11 @@ def dashboard(*, port: int | None) -> None:
     \b
     sandbox dashboard
     """
-    from sandbox.dashboard import watch
+    from sandbox.dashboard import page
 
-    page = watch.page(begin().sandbox(), port=port or 0)
-    click.echo(page.url)
-    page.serve()
+    server = page.server(begin().sandbox(), port=port or 0)
+    click.echo(server.url)
+    server.serve()
 
 
 @click.command("mcp")

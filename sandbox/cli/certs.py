@@ -270,28 +270,21 @@ def _change(call: Call, stores: TrustedStores, about: Sequence[str], plan: Plan,
 
 
 def _row(entry: Entry, secrets: Mapping[str, Sequence[str]] | None, stores: Sequence[str]) -> Certificate:
+    facts = entry.facts
     row = Certificate(
         name=entry.name,
         role=entry.role,
         state=entry.condition.state.value,
         reason=entry.condition.reason,
         file=str(entry.file),
-        secrets=secrets.get(entry.facts.sha256, ()) if secrets is not None and entry.facts else None,
+        secrets=secrets.get(facts.sha256, ()) if secrets is not None and facts else None,
         stores=stores if entry.role == ROOT else None,
     )
-    if (facts := entry.facts) is None:
+    if facts is None:
         return row
-    return replace(
-        row,
-        subject=facts.subject,
-        issuer=facts.issuer,
-        hosts=facts.hosts,
-        permitted=facts.permitted,
-        not_before=facts.not_before.isoformat(),
-        not_after=facts.not_after.isoformat(),
-        days_left=facts.days_left,
-        sha256=facts.sha256,
-    )
+    same = {name: getattr(facts, name) for name in ("subject", "issuer", "hosts", "permitted", "days_left", "sha256")}
+    dates = {name: getattr(facts, name).isoformat() for name in ("not_before", "not_after")}
+    return replace(row, **same, **dates)
 
 
 def _lines(row: Certificate) -> Iterator[str]:

@@ -15,7 +15,8 @@ from sandbox.cli.app import Group
 from sandbox.cli.options import Call, begin, output_option, seconds, spec_options
 from sandbox.config.schema import Spec
 from sandbox.doctor import egress_checks, pod_checks, request_checks, service_checks
-from sandbox.doctor.check import DoctorContext, Row, has_errors
+from sandbox.doctor.check import DoctorContext, Row, Status
+from sandbox.errors import UsageError
 from sandbox.quantities import count
 from sandbox.support_bundle import support_archive
 
@@ -146,7 +147,8 @@ def archive(*, out: Path | None) -> None:
         require_known(call.name)
     spec = call.spec()
     path = out or Path(f"sandbox-{spec.name}-{time.strftime('%Y%m%d-%H%M%S')}.tar.gz")
-    support_archive.require_absent(path)
+    if path.exists():
+        raise UsageError(f"{path} exists already", fix="remove it, or name another file with --out")
     files = support_archive.make(path, spec, _context(call, spec))
     click.echo(path)
     click.echo(f"{count(files, 'file')}, secrets removed; check it before you share it", err=True)
@@ -166,4 +168,4 @@ def _show(call: Call, rows: Iterable[Row]) -> int:
             sys.stdout.flush()
     if call.output == "json":
         call.show(shown, ())
-    return 1 if has_errors(shown) else 0
+    return 1 if any(row.status is Status.ERROR for row in shown) else 0

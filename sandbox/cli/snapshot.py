@@ -120,13 +120,6 @@ def _line(listed: Listed) -> str:
 
 
 def _row(listed: Listed) -> Snapshot:
-    manifest = listed.manifest
-    return Snapshot(
-        snapshot=listed.snapshot,
-        sandbox=listed.sandbox,
-        made=manifest.model_dump(mode="json")["made"] if manifest else None,
-        release=manifest.release if manifest else None,
-        kubernetes=manifest.kubernetes if manifest else None,
-        bytes=manifest.bytes if manifest else None,
-        damage=listed.damage,
-    )
+    facts = listed.manifest.model_dump(mode="json") if listed.manifest else {}
+    shown = {name: facts.get(name) for name in ("made", "release", "kubernetes", "bytes")}
+    return Snapshot(snapshot=listed.snapshot, sandbox=listed.sandbox, damage=listed.damage, **shown)

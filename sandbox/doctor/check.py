@@ -143,10 +143,6 @@ def row(id: str, finding: Finding, *, fix: str, which: str) -> Row:
     return Row(id, finding.status, fit(finding.evidence), advice)
 
 
-def has_errors(rows: Iterable[Row]) -> bool:
-    return any(row.status is Status.ERROR for row in rows)
-
-
 @dataclass(frozen=True)
 class Check:
     """One check: its stable id, what it checks, the fix, and a function of a DoctorContext or of a trace.

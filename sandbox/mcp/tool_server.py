@@ -12,8 +12,8 @@ from pydantic import Field
 from sandbox import __version__
 from sandbox.app.running import project_workloads
 from sandbox.errors import SandboxError
-from sandbox.mcp import answers, tasks
-from sandbox.mcp.agent_project import Project
+from sandbox.mcp import tasks
+from sandbox.mcp.agent_project import Project, hide, secret_values, short
 from sandbox.mcp.tasks import MOST, Task
 
 INSTRUCTIONS = """\
@@ -193,7 +193,7 @@ class Tools:
             self.tasks.pop(task.id, None)
             raise
         if not ended and goes_on:
-            last = answers.hide(task.recent, self._secrets)
+            last = hide(task.recent, self._secrets)
             return f'{task.title} still runs, after {task.seconds} s; open_tasks(task="{task.id}") waits on.\n{last}'
         if not ended:
             await task.interrupt()
@@ -208,15 +208,15 @@ class Tools:
 
     async def _answer(self, text: str, *, is_foreign: bool = False) -> str:
         def read() -> frozenset[str]:
-            return answers.secret_values(*self.project.cluster())
+            return secret_values(*self.project.cluster())
 
         try:
             self._secrets = await asyncio.to_thread(read)
         except SandboxError as error:
             if is_foreign and error.id != "not-up":
                 raise ToolError("the Secrets cannot be read, so nothing is shown; call status") from None
-        hidden = answers.hide(text, self._secrets)
-        return answers.short(f"{FOREIGN}{hidden}" if is_foreign else hidden)
+        hidden = hide(text, self._secrets)
+        return short(f"{FOREIGN}{hidden}" if is_foreign else hidden)
 
     async def _require_own_files(self) -> None:
         if "outside-files" not in self.allow:

@@ -21,7 +21,7 @@ from sandbox.config.schema import Spec
 from sandbox.doctor.check import DoctorContext, run
 from sandbox.doctor.table import checks_of
 from sandbox.engine import Engine, EngineError, labelled
-from sandbox.errors import SandboxError, UsageError
+from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.pods import container_statuses
 from sandbox.names import Home, Names
@@ -82,11 +82,6 @@ def make(path: Path, spec: Spec, context: DoctorContext) -> int:
             tar.addfile(info, io.BytesIO(data))
     files.write_atomic(path, content.getvalue(), mode=OWNER_ONLY)
     return len(texts)
-
-
-def require_absent(path: Path) -> None:
-    if path.exists():
-        raise UsageError(f"{path} exists already", fix="remove it, or name another file with --out")
 
 
 def _parts(spec: Spec, context: DoctorContext) -> dict[str, Part]:

@@ -12,8 +12,7 @@ from sandbox.config.schema import ResolvedSpec
 from sandbox.config.schema.origin_schema import Origin
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster
-from sandbox.mcp.agent_project import Project
-from sandbox.mcp.answers import HIDDEN, LONGEST, hide, secret_values, short
+from sandbox.mcp.agent_project import HIDDEN, LONGEST, Project, hide, secret_values, short
 from sandbox.plan import saved_spec
 from tests.support.api_server import kubeconfig, serving
 from tests.support.project_folder import write

@@ -1,28 +1,33 @@
-"""The content of the dashboard; each part of it fails alone."""
+"""What the dashboard shows, each part of which fails alone, and what it does: a pod's logs, and a restart."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from sandbox.app import context, diagnosis, machine_plan
+from sandbox.app.core import Sandbox
 from sandbox.app.edge import edge_routes
 from sandbox.app.running import project_workloads
+from sandbox.app.session import Session, wake_paused
 from sandbox.components.certificates.keystore import LEAF, Entry, Keystore, inventory
 from sandbox.components.edge import lan_access, routes
 from sandbox.components.edge.route import Route
 from sandbox.components.ingress.served_hosts import hosts_of
+from sandbox.dashboard.server import Dashboard
 from sandbox.engine import Container, Engine, labelled
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UsageError
 from sandbox.images.registry_content import catalogue
 from sandbox.kube.api import Cluster
 from sandbox.kube.deletion import is_leaving
-from sandbox.kube.pods import containers_in, faults
+from sandbox.kube.pods import container_statuses, containers_in, faults
 from sandbox.kube.workload_status import unschedulable
 from sandbox.names import LABEL, REGISTRY_PORT, Home, Names
 from sandbox.oci.client import Client
-from sandbox.plan import saved_spec
+from sandbox.plan import lifecycle, saved_spec
+from sandbox.sanitize import fit
 from sandbox.step import Status, Step
 from sandbox.system.sandbox_lock import Holder
 
@@ -30,9 +35,64 @@ EVENTS = 30  # the newest; a cluster keeps them for an hour
 SHOWN = 200  # characters of an event's message, or of a pod's
 PODS = 200  # those with a fault first
 WIDTH = 8
+LINES = 200  # of the logs of each container
+PATIENCE = 10.0  # seconds to wait for another command on the sandbox
 
 Part = Mapping[str, Any]
 Survey = Callable[[], Iterable[tuple[Step, Status]]]
+
+
+def server(sandbox: Sandbox, *, port: int) -> Dashboard:
+    """Return the server of the page. Raises SandboxError where the port is taken.
+
+    Steps are shown of `sandbox` alone, whose spec is known.
+    """
+    home, engine = context.home(), Engine.connect()
+    steps, _, _ = machine_plan.steps(sandbox.spec)
+    surveys = {sandbox.name: partial(lifecycle.survey, steps)}
+    parts = {
+        "sandboxes": lambda: sandboxes(home, engine, surveys, now=datetime.now(UTC)),
+        "edge": lambda: edge(home, engine),
+        "registries": lambda: registries(home, engine),
+        "doctor": lambda: [row.as_json() for row in diagnosis.rows(sandbox.spec, wake=False)],
+    }
+    return Dashboard(parts, {"logs": logs, "restart": restart}, port=port)
+
+
+def logs(sandbox: str, pod: str) -> str:
+    """Return the last lines of every container of a pod, named NAMESPACE/POD. Raises SandboxError."""
+    names = _known(sandbox)
+    wake_paused(names)
+    cluster, only = Cluster(names.kubeconfig), saved_spec.namespace(names)
+    namespace, _, name = pod.partition("/")
+    live = cluster.get("v1", "Pod", name, namespace) if name and only in (None, namespace) else None
+    if live is None:
+        raise UsageError(f"there is no pod {pod} any more", id="no-workload")
+    parts = []
+    for container in (status["name"] for status in container_statuses(live)):
+        text = cluster.log(name, namespace, lines=LINES, container=container)
+        parts.append(f"── {container}\n{fit(text).rstrip() or 'no lines'}")
+    return "\n\n".join(parts)
+
+
+def restart(sandbox: str, workload: str) -> str:
+    """Replace the pods of a workload, named [NAMESPACE/][KIND/]NAME, and wait until they are ready.
+
+    Raises SandboxError.
+    """
+    names = _known(sandbox)
+    with Session(command="sandbox dashboard", patience=PATIENCE).alone(sandbox, "restart"):
+        cluster = Cluster(names.kubeconfig)
+        meant = project_workloads.find(cluster, workload, saved_spec.namespace(names))
+        project_workloads.restart(cluster, meant, lambda _: None)
+    return f"{meant.title} was restarted and is ready"
+
+
+def _known(sandbox: str) -> Names:
+    for names in context.home().known():
+        if names.name == sandbox and names.kubeconfig.exists():
+            return names
+    raise UsageError(f"there is no sandbox {sandbox!r}", id="no-sandbox")
 
 
 def sandboxes(home: Home, engine: Engine, surveys: Mapping[str, Survey], *, now: datetime) -> Sequence[Part]:

@@ -13,8 +13,8 @@ from sandbox.app import context
 from sandbox.components.edge import routes
 from sandbox.components.edge.route import Route
 from sandbox.config.schema import ResolvedSpec
-from sandbox.dashboard import watch
-from sandbox.dashboard.sandbox_state import pod_state, sandboxes
+from sandbox.dashboard import page
+from sandbox.dashboard.page import pod_state, sandboxes
 from sandbox.engine import ContainerSpec
 from sandbox.errors import SandboxError
 from sandbox.names import Names
@@ -115,7 +115,7 @@ def demo(server: ApiServer) -> ApiServer:
 
 
 def test_logs_are_those_of_each_container(demo: ApiServer) -> None:
-    assert watch.logs("demo", "shop/web-5d8f-x2") == "── web\nlast words\n\n── side\nlast words"
+    assert page.logs("demo", "shop/web-5d8f-x2") == "── web\nlast words\n\n── side\nlast words"
 
 
 @pytest.mark.security(6)
@@ -124,10 +124,10 @@ def test_logs_are_those_of_each_container(demo: ApiServer) -> None:
 )
 def test_only_pods_of_own_sandboxes_have_logs(demo: ApiServer, sandbox: str, pod: str) -> None:
     with pytest.raises(SandboxError):
-        watch.logs(sandbox, pod)
+        page.logs(sandbox, pod)
     assert not [path for _, path, *_ in demo.asked if "log" in path]
 
 
 def test_restart_of_nothing_is_an_error(demo: ApiServer, tmp_path: Path) -> None:
     with pytest.raises(SandboxError):
-        watch.restart("demo", "shop/deployment/none")
+        page.restart("demo", "shop/deployment/none")
