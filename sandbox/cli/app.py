@@ -3,7 +3,7 @@
 import importlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import click
@@ -32,39 +32,33 @@ class LazyCommand(NamedTuple):
 
 
 class Lazy(Group):
-    """A group whose commands are imported only when called; `sections` has them by the heading that help shows."""
+    """The group of all COMMANDS, which are imported only when called."""
 
-    def __init__(self, *arguments: Any, sections: Mapping[str, Mapping[str, LazyCommand]], **options: Any) -> None:
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._sections = sections
-        self._lazy = {name: command for section in sections.values() for name, command in section.items()}
         # Click lists these, and suggests them for a mistyped one.
-        self.commands = {name: click.Command(name, help=command.summary) for name, command in self._lazy.items()}
+        self.commands = {name: click.Command(name, help=command.summary) for name, command in COMMANDS.items()}
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self._lazy:
+        if cmd_name not in COMMANDS:
             return None
-        module, _, function = self._lazy[cmd_name].place.partition(":")
+        module, _, function = COMMANDS[cmd_name].place.partition(":")
         command: click.Command = getattr(importlib.import_module(f"sandbox.cli.{module}"), function)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for heading, section in self._sections.items():
+        for heading, section in SECTIONS.items():
             with formatter.section(heading):
                 formatter.write_dl([(name, command.summary) for name, command in section.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete names without importing their commands; then options."""
-        items = [
-            CompletionItem(name, help=command.summary)
-            for name, command in self._lazy.items()
-            if name.startswith(incomplete)
-        ]
+        found = [name for name in COMMANDS if name.startswith(incomplete)]
+        items = [CompletionItem(name, help=COMMANDS[name].summary) for name in found]
         return items or super().shell_complete(ctx, incomplete)
 
 
 def first_paragraph(text: str) -> str:
-    """Return the first paragraph of a help text, on one line."""
     return " ".join(text.strip().partition("\n\n")[0].split())
 
 
@@ -112,7 +106,7 @@ SECTIONS = {
 COMMANDS = {name: command for section in SECTIONS.values() for name, command in section.items()}
 
 
-@click.group(cls=Lazy, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sandbox")
 @click.option("-v", "--verbose", is_flag=True, help="Show the programs that run, on stderr.")
 @click.pass_context

@@ -237,8 +237,7 @@ def untrust() -> None:
 
 
 def _no_certificates(names: Names) -> SandboxError:
-    """Return the error for a sandbox without certificates; its name may be mistyped."""
-    if not names.folder.exists():
+    if not names.folder.exists():  # the name may be mistyped
         return chosen_spec.unknown(names.name)
     return SandboxError(f"{names.name} has no certificates yet", fix="sandbox up makes them", id="authority")
 

@@ -60,8 +60,6 @@ class _Fit(logging.Formatter):
 
 
 class _Log(RotatingFileHandler):
-    """A log whose files only the user can read."""
-
     def _open(self) -> TextIOWrapper:
         opened = open(  # noqa: SIM115  # for as long as it logs
             self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=files.private

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
@@ -240,7 +240,7 @@ def _push(
             raise failure
     except SandboxError as error:
         if error is not failure:
-            setattr(report, part, Reason(error.id, error.brief, error.details, error.fix))
+            setattr(report, part, _reason(error))
         call.show(report, _lines(report))
         error.reported = True
         raise
@@ -257,7 +257,6 @@ def _tried(
 
 
 def _repair(sandbox: Sandbox | None) -> Repair | None:
-    """Return a function that puts damaged blobs aside; None for a registry that is not the sandbox's own container."""
     if sandbox is None or not sandbox.spec.cluster.supports.containers:
         return None
 
@@ -290,16 +289,13 @@ def _report(
     )
 
 
+def _reason(error: SandboxError) -> Reason:
+    return Reason(error.id, error.brief, error.details, error.fix)
+
+
 def _image(target: Target, result: Result | None, error: SandboxError | None) -> Image:
     if error:
-        return Image(
-            image=str(target),
-            action="failed",
-            id=error.id,
-            error=error.brief,
-            details=error.details,
-            fix=error.fix,
-        )
+        return Image(image=str(target), action="failed", **asdict(_reason(error)))
     if result is None:
         return Image(image=str(target), action="untried")
     return Image(
@@ -315,7 +311,6 @@ def _image(target: Target, result: Result | None, error: SandboxError | None) ->
 
 
 def _lines(push: Push) -> Iterator[str]:
-    """Yield each image with its digest, ready to be pasted."""
     for image in push.images:
         if image.digest:
             yield image.image if "@" in image.image else f"{image.image}@{image.digest}"

@@ -54,7 +54,7 @@ def server(sandbox: Sandbox, *, port: int) -> Dashboard:
         "sandboxes": lambda: sandboxes(home, engine, surveys, now=datetime.now(UTC)),
         "edge": lambda: edge(home, engine),
         "registries": lambda: registries(home, engine),
-        "doctor": lambda: [row.as_json() for row in diagnosis.rows(sandbox.spec, wake=False)],
+        "doctor": lambda: list(map(asdict, diagnosis.rows(sandbox.spec, wake=False))),
     }
     return Dashboard(parts, {"logs": logs, "restart": restart}, port=port)
 

@@ -80,8 +80,6 @@ class Dashboard(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers GET with an asset, or with a part as JSON, and POST with the result of an action."""
-
     server: Dashboard
     server_version = f"sandbox/{__version__}"
     sys_version = ""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as TooLong
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -80,7 +80,7 @@ def _reach() -> Engine:
     return engine
 
 
-class Status(enum.Enum):
+class Status(enum.StrEnum):
     """WARN: it works but may surprise; ERROR: something does not work; SKIPPED: not checked."""
 
     OK = "ok"
@@ -109,9 +109,6 @@ class Row:
     status: Status
     evidence: str
     fix: str
-
-    def as_json(self) -> dict[str, str]:
-        return {**asdict(self), "status": self.status.value}
 
 
 def ok(evidence: str) -> Finding:

@@ -29,11 +29,14 @@ class Task:
     began: float = field(default_factory=time.monotonic)
     output: bytearray = field(default_factory=bytearray)
     messages: bytearray = field(default_factory=bytearray)
-    reading: asyncio.Task[None] | None = None
+    reading: asyncio.Task[None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reading = asyncio.create_task(self._read())
 
     @property
     def is_running(self) -> bool:
-        return self.reading is not None and not self.reading.done()
+        return not self.reading.done()
 
     @property
     def recent(self) -> str:
@@ -46,8 +49,7 @@ class Task:
 
     async def wait(self, seconds: float) -> bool:
         """Wait for the end, at most so long. Return whether it has ended."""
-        if self.reading is not None:
-            await asyncio.wait([self.reading], timeout=seconds)
+        await asyncio.wait([self.reading], timeout=seconds)
         return not self.is_running
 
     async def interrupt(self) -> None:
@@ -59,7 +61,7 @@ class Task:
                 os.killpg(self.process.pid, signal.SIGKILL)
             await self.wait(GRACE)
 
-    async def read(self) -> None:
+    async def _read(self) -> None:
         await asyncio.gather(
             self._drain(self.process.stdout, self.output), self._drain(self.process.stderr, self.messages)
         )
@@ -82,6 +84,4 @@ async def start(id: str, title: str, arguments: Sequence[str], folder: Path) -> 
         start_new_session=True,
         env={**os.environ, "SANDBOX_PROGRESS": "plain", "NO_COLOR": "1"},
     )
-    task = Task(id, title, process)
-    task.reading = asyncio.create_task(task.read())
-    return task
+    return Task(id, title, process)

@@ -89,7 +89,7 @@ def _parts(spec: Spec, context: DoctorContext) -> dict[str, Part]:
 
     def doctor() -> Iterator[tuple[str, str]]:
         rows = run(checks_of(context), context, seconds=context.seconds)
-        yield "doctor.json", json.dumps([row.as_json() for row in rows], indent=2)
+        yield "doctor.json", json.dumps(list(map(asdict, rows)), indent=2)
 
     def status() -> Iterator[tuple[str, str]]:
         survey = lifecycle.survey(machine_plan.steps(spec)[0])
