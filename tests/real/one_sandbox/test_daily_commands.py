@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from sandbox.dashboard import watch
+from sandbox.dashboard.page import logs, restart
 from sandbox.dashboard.server import Dashboard
 from tests.real.application import Application
 from tests.real.served import Sandbox
@@ -43,7 +43,7 @@ def test_unknown_workload_is_an_error_with_the_known_ones(up: Application) -> No
 
 @pytest.mark.timeout(300)
 def test_dashboard_shows_logs_and_restarts_a_workload(up: Application) -> None:
-    page = Dashboard({}, {"logs": watch.logs, "restart": watch.restart})
+    page = Dashboard({}, {"logs": logs, "restart": restart})
     threading.Thread(target=page.serve, daemon=True).start()
 
     def post(path: str, name: str) -> str:
