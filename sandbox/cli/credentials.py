@@ -15,8 +15,8 @@ from sandbox.app import chosen_spec, context
 from sandbox.app.views.known_sandboxes import require_up
 from sandbox.cli.app import Group
 from sandbox.cli.options import Call, begin, change_options, output_option, spec_options
+from sandbox.components.credentials.login_delivery import PodLogin
 from sandbox.components.credentials.pod_credentials import PodCredentials
-from sandbox.components.credentials.pod_logins import PodLogin
 from sandbox.components.credentials.registry_accounts import resolved
 from sandbox.config.schema import Spec
 from sandbox.config.schema.credentials_schema import Credentials
@@ -104,7 +104,7 @@ def list_() -> None:
     """
     call = begin()
     spec = call.sandbox().spec
-    logins = [login for _, login in sorted(_pods(spec).logins.read().items())]
+    logins = [login for _, login in sorted(_pods(spec).logins().items())]
     accounts = [
         Account(
             secret=login.secret,
@@ -151,7 +151,7 @@ def refresh(*, secrets: tuple[str, ...]) -> None:
     sandbox credentials refresh
     """
     with _changing(begin("stopping")) as (spec, pods):
-        logins = [_login(spec, pods, secret) for secret in secrets] or list(pods.logins.read().values())
+        logins = [_login(spec, pods, secret) for secret in secrets] or list(pods.logins().values())
         failed = pods.renew(logins, now=datetime.now(UTC))
         for login in logins:
             if login.secret not in failed:
@@ -182,7 +182,7 @@ def _pods(spec: Spec) -> PodCredentials:
 
 
 def _login(spec: Spec, pods: PodCredentials, secret: str) -> PodLogin:
-    logins = pods.logins.read()
+    logins = pods.logins()
     if secret not in logins:
         fix = f"there are: {', '.join(logins)}" if logins else "sandbox credentials add"
         raise UsageError(f"{spec.name} has no credentials '{secret}'", fix=fix)

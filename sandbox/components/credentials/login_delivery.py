@@ -8,12 +8,13 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Any
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
-from sandbox.components.credentials.pod_logins import PodLogin
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config import yaml_text
+from sandbox.config.schema.credentials_schema import Credentials
 from sandbox.engine import Engine
 from sandbox.errors import SandboxError, succeeded
 from sandbox.kube.api import Cluster, NotFound
@@ -25,6 +26,42 @@ FILE = PurePosixPath("/var/lib/kubelet/config.json")
 LOGINS = "sandbox.dev/logins"
 LABEL = "sandbox.dev/credentials"
 ISSUED = "sandbox.dev/issued"
+
+Origin = Literal["spec", "command"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodLogin:
+    """An entry, the time and hosts of the login that pods got for it, and the state of the entry's file then."""
+
+    entry: Credentials
+    origin: Origin
+    issued: datetime
+    expires: datetime | None
+    registries: tuple[str, ...]
+    file: str
+
+    @property
+    def secret(self) -> str:
+        return self.entry.secret
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """Return the only namespaces that have it; empty for a login of all pods."""
+        return () if self.entry.namespaces == "all" else self.entry.namespaces
+
+    def is_due(self, now: datetime) -> bool:
+        """Compare with two thirds of the login's life: a third is left to solve problems."""
+        return self.expires is not None and now >= self.issued + (self.expires - self.issued) * 2 / 3
+
+
+def file_state(file: Path | None) -> str:
+    """Return a value that changes whenever a file does; empty when there is no readable file."""
+    try:
+        status = file.stat() if file else None
+    except OSError:
+        return ""
+    return f"{status.st_mtime_ns}-{status.st_size}" if status else ""
 
 
 @dataclass(frozen=True)

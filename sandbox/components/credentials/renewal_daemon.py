@@ -30,7 +30,7 @@ def run(
         pause = RETRY
         try:
             pods, moment = credentials(), now()
-            logins = [login for login in pods.logins.read().values() if login.expires is not None]
+            logins = [login for login in pods.logins().values() if login.expires is not None]
             if not logins:
                 return
             # Before it expires, so the kubelet may use the old one for some minutes.

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from sandbox.components.credentials.login_delivery import Origin, PodLogin, file_state
 from sandbox.components.credentials.pod_credentials import PodCredentials
-from sandbox.components.credentials.pod_logins import Origin, PodLogin, file_state
 from sandbox.components.credentials.registry_accounts import mint, resolved
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Credentials
@@ -59,7 +59,7 @@ class CredentialsStep:
 
     def check(self) -> Status:
         pods, spec = self.credentials, self._spec
-        logins = pods.logins.read()
+        logins = pods.logins()
         for name in spec.keys() - logins.keys():  # the others stay, whatever becomes of this one
             return Status(State.DRIFTED if pods.folder.exists() else State.ABSENT, name)
         now = datetime.now(UTC)
@@ -81,7 +81,7 @@ class CredentialsStep:
     def apply(self, work: Work) -> None:
         """Request what is new, changed, missing or about to expire, and remove what the spec no longer lists."""
         pods, spec = self.credentials, self._spec
-        logins = pods.logins.read()
+        logins = pods.logins()
         if dropped := [name for name, login in logins.items() if login.origin == "spec" and name not in spec]:
             pods.forget(dropped)
         added = [login.entry for name, login in logins.items() if login.origin == "command" and name not in spec]

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from contextlib import closing
 from operator import methodcaller
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from sandbox.components.credentials.pod_logins import PodLogins
+from sandbox.components.credentials.pod_credentials import PodCredentials
 from sandbox.components.edge import container
 from sandbox.engine import Engine, connection
 from sandbox.engine.base import EngineGone, translated
@@ -165,9 +166,9 @@ HARM: list[Callable[[Path], object]] = [Path.mkdir, *(methodcaller("write_bytes"
 def test_damaged_state_file_says_nothing_unless_it_must_be_read(place: Home, harm: Callable[[Path], object]) -> None:
     """A folder or other JSON in the place of a state file → as if it was not there; else an error that names it."""
     names = place.sandbox("demo")
-    for folder in (names.folder, place.edge):
+    for folder in (names.folder, names.credentials, place.edge):
         files.make_private_dir(folder)
-    logins = names.folder / "logins"
+    logins = names.credentials / "logins.json"
     for path in (names.waker, names.folder / RECORD, names.engine, place.edge / container.RECORD, logins):
         harm(path)
     assert daemon.find(names.waker) is None
@@ -175,4 +176,4 @@ def test_damaged_state_file_says_nothing_unless_it_must_be_read(place: Home, har
     assert saved_spec.recorded_engine(names) is None
     assert container.loaded_binds(place.edge) == frozenset()
     with pytest.raises(SandboxError, match=r"cannot be read"):
-        PodLogins(logins).read()
+        PodCredentials(Mock(), tuple, names.kubeconfig, names.credentials, {}).logins()

@@ -11,9 +11,8 @@ from typing import Any, cast
 
 import pytest
 
-from sandbox.components.credentials.login_delivery import FILE
+from sandbox.components.credentials.login_delivery import FILE, PodLogin
 from sandbox.components.credentials.pod_credentials import PodCredentials
-from sandbox.components.credentials.pod_logins import PodLogin
 from sandbox.components.credentials.registry_login import Login
 from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr
 from sandbox.errors import SandboxError
@@ -90,7 +89,7 @@ def test_logins_are_in_the_kubelets_file_on_every_node_until_all_are_removed(
         grown.forget(["dpr-secret"])
     assert caught.value.details == "Job failed"
     assert FILE not in node.boxes[names.node].files
-    assert grown.logins.read() == {}
+    assert grown.logins() == {}
 
 
 @pytest.mark.parametrize("content", [b'{"auths": {"mine": {}}}', b"[]", b"no JSON"])

@@ -15,9 +15,8 @@ import pytest
 
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.credentials import renewal_daemon
-from sandbox.components.credentials.login_delivery import FILE
+from sandbox.components.credentials.login_delivery import FILE, PodLogin
 from sandbox.components.credentials.pod_credentials import PodCredentials
-from sandbox.components.credentials.pod_logins import PodLogin
 from sandbox.components.credentials.registry_login import Login
 from sandbox.components.credentials.steps import AccountsStep, CredentialsStep
 from sandbox.config.schema.credentials_schema import Credentials, Docker, Gcr
@@ -102,7 +101,8 @@ def test_accounts_stay_where_the_cluster_does_not_answer(node: FakeEngine, names
 
 def test_account_added_by_a_command_survives_a_new_cluster(node: FakeEngine, names: Names, docker: Docker) -> None:
     made = step(node, names)
-    made.credentials.logins.keep(made.credentials.requested(docker, "command", now=datetime.now(UTC)).keys())
+    requested = made.credentials.requested(docker, "command", now=datetime.now(UTC))
+    made.credentials.keep({login.secret: login for login in requested})
     assert made.check().state is State.DRIFTED
     assert applied(made).state is State.READY
     assert on_node(node, names) == ["canary-one"]
@@ -201,7 +201,7 @@ def give(pods: PodCredentials, entry: Credentials, now: datetime) -> datetime:
 
 
 def issued(pods: PodCredentials) -> datetime:
-    return pods.logins.read()["gcr-secret"].issued
+    return pods.logins()["gcr-secret"].issued
 
 
 def test_token_is_renewed_when_due_and_not_before(pods: PodCredentials, entry: Gcr) -> None:
@@ -257,10 +257,10 @@ def test_failed_renewal_does_not_delay_the_others(pods: PodCredentials, entry: G
     file = write(docker_config("canary"), "config.json")
     give(pods, Docker(kind="docker", secret="lost", file=file), then)
     file.unlink()
-    failed = pods.renew(list(pods.logins.read().values()), now=datetime.now(UTC), at_once=False)
+    failed = pods.renew(list(pods.logins().values()), now=datetime.now(UTC), at_once=False)
     assert failed.keys() == {"lost"}
     assert issued(pods) > then
-    removed = list(pods.logins.read().values())
+    removed = list(pods.logins().values())
     pods.forget(["gcr-secret", "lost"])
     pods.renew(removed, now=datetime.now(UTC), at_once=False)
-    assert pods.logins.read() == {}
+    assert pods.logins() == {}
