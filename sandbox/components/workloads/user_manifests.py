@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from sandbox.bundle.recipe import recipes
+from sandbox.bundle import released_tools
 from sandbox.bundle.store import Store
 from sandbox.config import text_file, yaml_text
 from sandbox.config.schema.apply_schema import AnyChart, Item, Kustomization, Release
@@ -84,12 +84,10 @@ def text(source: Kustomization, store: Store) -> str:
         raise BadFile(f"{folder} fetches {fetched[0]}", details="\n".join(fetched[1:]), fix=trusted)
     with tempfile.TemporaryDirectory() as parent:
         output = Path(parent) / "objects.yaml"  # kustomize's warnings go to standard error
-        kubectl = process.which("kubectl")
-        if kubectl is None:
-            program = store.tool(recipes()["kubernetes"], "kubernetes")
-            if program is None:
-                fix = "install kubectl, or sandbox bundle build kubernetes"
-                raise MissingTool("kubectl is not installed", fix=fix)
+        program = kubectl = released_tools.find("kubectl", store)
+        if program is None:
+            raise MissingTool("kubectl is not installed", fix="install kubectl, or sandbox bundle build kubernetes")
+        if program.name != "kubectl":
             kubectl = Path(parent) / "kubectl"  # the bundle's program goes by the name that it is called by
             kubectl.symlink_to(program)
         argv: process.Argv = [kubectl, "kustomize", folder, "--output", output]
