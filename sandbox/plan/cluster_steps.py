@@ -10,9 +10,9 @@ from sandbox.bundle.recipe import versions
 from sandbox.bundle.system_images import IN_PODS, OwnImages
 from sandbox.components.addons import catalogue
 from sandbox.components.addons.addon_charts import AddonCharts
-from sandbox.components.addons.addon_manager import AddonManager, AddonStep
+from sandbox.components.addons.addon_manager import AddonManager
 from sandbox.components.addons.catalogue import WantedAddon
-from sandbox.components.addons.load_balancers import LoadBalancersStep
+from sandbox.components.addons.steps import AddonStep, LoadBalancersStep
 from sandbox.components.cluster.dns import DnsStep
 from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep, MinikubeDisusedStep
 from sandbox.components.cluster.minikube.provider import MinikubeProvider

@@ -14,8 +14,9 @@ from sandbox.app.core import Sandbox
 from sandbox.app.session import Session
 from sandbox.app.views.known_sandboxes import require_up
 from sandbox.components.addons import catalogue
-from sandbox.components.addons.addon_manager import AddonManager, AddonStep, lost
+from sandbox.components.addons.addon_manager import AddonManager, lost
 from sandbox.components.addons.catalogue import OTHER, Addon, WantedAddon
+from sandbox.components.addons.steps import AddonStep
 from sandbox.components.cluster.minikube.minikube_addons import MinikubeAddonsStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.config import capabilities, loader

@@ -3,7 +3,7 @@
 What an addon's addon.yaml does not pin is locked by the user's first `enable`, for all their sandboxes.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ import yaml
 
 from sandbox.bundle.published import mirrored
 from sandbox.bundle.store import Store
-from sandbox.components.addons.catalogue import AddonChart
+from sandbox.components.addons.catalogue import AddonChart, Objects
 from sandbox.components.workloads.chart_archives import ChartArchives, ChartChanged, lock
 from sandbox.components.workloads.charts_step import ChartsStep
 from sandbox.components.workloads.helm import Helm
@@ -23,7 +23,8 @@ from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.images.lockfile import LockFile, dump, lock_of, lock_path
 from sandbox.images.registry_content import ADDONS, image_size, prune, tagged_below
-from sandbox.kube.api import Say
+from sandbox.kube.api import Cluster, Say, title
+from sandbox.kube.manifests import ingress_hosts
 from sandbox.kube.records import ObjectKey, Records
 from sandbox.names import Names
 from sandbox.oci import reference as references
@@ -168,6 +169,24 @@ class AddonCharts:
 
     def _values(self, addon: str) -> Path:
         return self.names.addon_values / f"{addon}.yaml"
+
+
+def require_free(cluster: Cluster, objects: Objects, created: Iterable[ObjectKey]) -> None:
+    """Raise SandboxError where the host of an addon's page is another Ingress's, which would share its paths."""
+    ingresses = [manifest for manifest in objects if manifest["kind"] == "Ingress"]
+    own = set(map(ObjectKey.of, ingresses))
+    hosts = {host for manifest in ingresses for host in ingress_hosts(manifest)}
+    for live in cluster.list("networking.k8s.io/v1", "Ingress") if hosts else ():
+        key = ObjectKey.of(live)
+        taken = hosts.intersection(ingress_hosts(live))
+        if key in own.intersection(created) or not (taken or key in own):
+            continue
+        raise SandboxError(
+            f"{min(taken or hosts)} is a host of {title(live)} already",
+            details=f"in the namespace {live['metadata']['namespace']}; nothing was changed",
+            fix="give that Ingress another host, or delete it",
+            id="domain-taken",
+        )
 
 
 def _record(addon: str) -> str:

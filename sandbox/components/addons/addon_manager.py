@@ -1,18 +1,17 @@
 """Addons of the spec and of commands: applied, checked, and removed when no longer wanted."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Self
 
 from sandbox.bundle import machine_node, published
 from sandbox.bundle.recipe import Recipe, recipes
 from sandbox.bundle.store import Store
-from sandbox.components.addons import addon_objects
-from sandbox.components.addons.addon_charts import AddonCharts, ChartUse
-from sandbox.components.addons.addon_objects import LABEL, Objects, Record, used
-from sandbox.components.addons.catalogue import ChosenAddon, WantedAddon, choose
+from sandbox.components.addons.addon_charts import AddonCharts, ChartUse, require_free
+from sandbox.components.addons.catalogue import ChosenAddon, Condition, Objects, WantedAddon, choose, fill, used
 from sandbox.components.workloads import applying
 from sandbox.engine import Engine
 from sandbox.engine.container_host import joined
@@ -23,15 +22,43 @@ from sandbox.kube.readiness import wait_ready
 from sandbox.kube.records import ObjectKey, Records, existing_objects, remove_objects
 from sandbox.names import Names, port_suffix
 from sandbox.provider import Provider
-from sandbox.step import NothingToUndo, Progress, State, Status, Work
+from sandbox.step import Progress, State, Status, Work
 from sandbox.system.wait import wait_until
 
+LABEL = "sandbox.dev/addon"
 # The self-signed certificate of a kubelet that has none of the cluster's CA, and that of the kubelet's own CA.
 KUBELET_CERTIFICATE = PurePosixPath("/var/lib/kubelet/pki/kubelet.crt")
 TIMEOUT = 180.0
 SMALLEST_NETWORK = 28  # bits of the prefix; a quarter of a smaller network is not worth it
 KIND = "CustomResourceDefinition"
 AHEAD = ("Namespace", "Secret", "ConfigMap")  # what the pods of a chart may need
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """An addon that was applied: who asked for it, the digest of its objects, and those that it created, in order.
+
+    Objects that existed before the addon are not removed with it, so they are not among `objects`.
+    """
+
+    name: str
+    source: str
+    by: str
+    digest: str
+    objects: tuple[ObjectKey, ...]
+
+    @property
+    def title(self) -> str:
+        return f"addon-{self.name}"
+
+    def data(self) -> dict[str, str]:
+        objects = object_keys.to_json(self.objects)
+        return {"source": self.source, "by": self.by, "sha256": self.digest, "objects": objects}
+
+    @classmethod
+    def of(cls, name: str, data: Mapping[str, str]) -> Self:
+        objects = object_keys.from_json(data["objects"])
+        return cls(name=name, source=data["source"], by=data["by"], digest=data["sha256"], objects=objects)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +110,7 @@ class AddonManager:
                 return Status(State.DRIFTED, status.detail)
         cluster = self.cluster
         faults = (applying.fault(manifest, cluster.live(manifest), "gone") for manifest in objects)
-        unmet = addon_objects.unmet(cluster, chosen.addon.about.ready)
-        lacking = next(filter(None, faults), None) or next(unmet, None)
+        lacking = next(filter(None, faults), None) or _unmet(cluster, chosen.addon.about.ready)
         return Status(State.DRIFTED, lacking) if lacking else Status(State.READY)
 
     def remove(self, record: Record, say: Say = lambda _: None) -> None:
@@ -107,7 +133,7 @@ class AddonManager:
         old = before.objects if before else ()
         use = self._chart(chosen)
         if use is not None:
-            addon_objects.require_free(cluster, objects, old)
+            require_free(cluster, objects, old)
         kinds = self.charts.prepare(use, work.say) if use else ()
         keys = [*(ObjectKey.of(manifest) for manifest in objects), *kinds]
         foreign = existing_objects(cluster, [key for key in keys if key not in old])
@@ -130,9 +156,7 @@ class AddonManager:
             work.usable()
         work.say(f"waiting for {chosen.name}")
         wait_ready(cluster, objects, timeout=TIMEOUT)
-        wait_until(
-            lambda: next(addon_objects.unmet(cluster, about.ready), None), what=f"addon {chosen.name}", timeout=TIMEOUT
-        )
+        wait_until(partial(_unmet, cluster, about.ready), what=f"addon {chosen.name}", timeout=TIMEOUT)
 
     def _supply(self, chosen: ChosenAddon, say: Say) -> None:
         components = chosen.addon.about.images.values()
@@ -194,7 +218,8 @@ class AddonManager:
         if chart is None:
             return None
         values = self._filled(chosen, chart.values)
-        return ChartUse(addon=chosen.name, chart=chart, values=values, chosen=chosen.chart_values)
+        paths = {key: value for key, value in chosen.values.items() if key not in chosen.addon.about.values}
+        return ChartUse(addon=chosen.name, chart=chart, values=values, chosen=paths)
 
     def _write(self, record: Record) -> None:
         Records.of(self.names).write(record.title, record.data(), {LABEL: record.name})
@@ -206,12 +231,14 @@ class AddonManager:
         return f"https://{self._host(addon)}{port_suffix(int(self.values['https_port']))}"
 
     def _objects(self, chosen: ChosenAddon) -> Objects:
-        return tuple(self._filled(chosen, addon_objects.objects_of(chosen.addon, self._host(chosen.name))))
+        return tuple(self._filled(chosen, chosen.addon.objects(self._host(chosen.name))))
 
     def _filled(self, chosen: ChosenAddon, content: Any) -> Any:
+        about = chosen.addon.about
         own = {"host": self._host(chosen.name), "url": self._url(chosen.name)}
-        references = {key: self._image(name) for key, name in chosen.addon.about.images.items()}
-        values = {**self.values, **own, **chosen.placeholders, **references}
+        references = {key: self._image(name) for key, name in about.images.items()}
+        placeholders = {key: value for key, value in chosen.values.items() if key in about.values}
+        values = {**self.values, **own, **placeholders, **references}
         nodes = self.provider.nodes
         facts = {
             "password": lambda: Records.of(self.names).secret(f"addon {chosen.name}"),
@@ -223,7 +250,7 @@ class AddonManager:
             "load_balancer_addresses": self._load_balancer_addresses,
         }
         names = used(content)
-        return addon_objects.fill(content, values | {name: fact() for name, fact in facts.items() if name in names})
+        return fill(content, values | {name: fact() for name, fact in facts.items() if name in names})
 
     def _address(self, node: str) -> str:
         network, container = self.provider.nodes.network, self.engine.container(node)
@@ -249,40 +276,15 @@ class AddonManager:
         return content.decode()
 
 
-@dataclass(frozen=True)
-class AddonStep(NothingToUndo):
-    manager: AddonManager
-    requires: tuple[str, ...] = ("wiring",)
-    name: str = "addons"
-    title: str = "Addons"
-
-    def check(self) -> Status:
-        manager, records = self.manager, self.manager.records()
-        chosen = manager.chosen(records)
-        if gone := lost(records):
-            return Status(State.DRIFTED, f"{gone[0].name}: {gone[0].source} no longer exists")
-        names = [addon.name for addon in chosen]
-        if stale := sorted(records.keys() - set(names)):
-            return Status(State.DRIFTED, f"no longer in the spec: {', '.join(stale)}")
-        for addon in chosen:
-            status = manager.status_of(addon, records.get(addon.name))
-            if status.state is not State.READY:
-                return Status(status.state, f"{addon.name}: {status.detail}")
-        return Status(State.READY, ", ".join(names) or "none")
-
-    def apply(self, work: Work) -> None:
-        manager, records = self.manager, self.manager.records()
-        for gone in lost(records):
-            raise UsageError(
-                f"the addon '{gone.name}' was enabled from {gone.source}, which no longer exists",
-                fix=f"put it back, or sandbox addons disable {gone.name}",
-            )
-        chosen = manager.chosen(records)
-        for name in sorted(records.keys() - {addon.name for addon in chosen}):
-            manager.remove(records[name], work.say)
-        for addon in chosen:
-            work.say(addon.name)
-            manager.install_one(addon, records.get(addon.name), last=addon is chosen[-1], work=work)
+def _unmet(cluster: Cluster, conditions: Iterable[Condition]) -> str | None:
+    for expected in conditions:
+        key = ObjectKey(expected.apiVersion, expected.kind, expected.namespace, expected.name)
+        status = (object_keys.find(cluster, key) or {}).get("status") or {}
+        states = {condition["type"]: condition for condition in status.get("conditions") or ()}
+        state = states.get(expected.condition, {})
+        if state.get("status") != "True":
+            return f"{key} is not {expected.condition}: {state.get('message', 'no message yet')}"
+    return None
 
 
 def service_addresses(network: str, lower: str, *, chosen: bool) -> IPv4Network | None:

@@ -1,11 +1,12 @@
 """The addons that come with the sandbox, users' own, their addon.yaml, and the choice of those that a sandbox has."""
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
@@ -14,12 +15,18 @@ from sandbox.config.schema import RemoteChart, Spec
 from sandbox.config.schema.values import LABEL, Label
 from sandbox.errors import UsageError
 from sandbox.kube import manifests
+from sandbox.kube.manifests import namespace
 from sandbox.oci import digest as digests
 
 FILE = "addon.yaml"
 ASKED = ("spec", "command")  # who may want an addon for itself; others are addons that need it
 INCLUDED = Path(__file__).parent / "included"
+CLASS = "nginx"
 OTHER = "yours"  # the topic of an addon that names none
+
+
+Objects = tuple[dict[str, Any], ...]
+_PLACEHOLDER = re.compile(r"\$\{([a-z][a-z0-9_]*)\}")
 
 
 class _Model(BaseModel):
@@ -114,6 +121,27 @@ class Addon:
         paths = manifests.files(self.folder)
         return tuple(path for path in paths if path != self.folder / FILE and path.is_file())
 
+    def objects(self, host: str) -> Objects:
+        """Return the manifests, and what a chart needs: its namespace, and the Ingress of its page at `host`."""
+        about, objects = self.about, manifests.load(self.files)
+        for manifest in objects:
+            if manifest["kind"] != "Namespace":  # the API ignores it for other kinds that have none
+                manifest["metadata"].setdefault("namespace", "default")
+        if about.chart is None:
+            return objects
+        place = about.chart.namespace or self.name
+        if about.page is None:
+            return (namespace(place), *objects)
+        backend = {"service": {"name": about.page.service, "port": {"number": about.page.port}}}
+        rule = {"host": host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
+        ingress = {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "Ingress",
+            "metadata": {"name": f"addon-{self.name}", "namespace": place},
+            "spec": {"ingressClassName": CLASS, "tls": [{"hosts": [host]}], "rules": [rule]},
+        }
+        return (namespace(place), ingress, *objects)
+
 
 def read_addon(folder: Path) -> Addon:
     if not re.fullmatch(LABEL, folder.name):
@@ -186,14 +214,6 @@ class ChosenAddon:
     def name(self) -> str:
         return self.addon.name
 
-    @property
-    def placeholders(self) -> dict[str, str]:
-        return {key: value for key, value in self.values.items() if key in self.addon.about.values}
-
-    @property
-    def chart_values(self) -> dict[str, str]:
-        return {key: value for key, value in self.values.items() if key not in self.addon.about.values}
-
 
 def choose(spec: Iterable[WantedAddon], commanded: Iterable[str]) -> tuple[ChosenAddon, ...]:
     """Return the addons to install, each after those it needs; of two with one name, that of the spec."""
@@ -219,3 +239,19 @@ def _add(chosen: dict[str, ChosenAddon], use: WantedAddon, by: str) -> None:
         chosen[addon.name] = ChosenAddon(
             addon=addon, source=use.source, values={**addon.about.values, **use.values}, by=by
         )
+
+
+def fill(content: Any, values: Mapping[str, str]) -> Any:
+    """Replace each placeholder in `values`; others stay, since shells have them too."""
+    match content:
+        case str():
+            return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), content)
+        case Mapping():
+            return {key: fill(value, values) for key, value in content.items()}
+        case list() | tuple():
+            return [fill(value, values) for value in content]
+    return content
+
+
+def used(content: Any) -> frozenset[str]:
+    return frozenset(_PLACEHOLDER.findall(json.dumps(content, default=str)))

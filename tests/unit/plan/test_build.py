@@ -14,7 +14,7 @@ from sandbox.bundle.images_step import ImagesStep
 from sandbox.bundle.recipe import recipes, versions
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
-from sandbox.components.addons.addon_manager import AddonStep
+from sandbox.components.addons.steps import AddonStep
 from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.certificates.cert_manager import IssuerStep
 from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret

@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import pytest
 
 from sandbox.app.running import addon_changes
-from sandbox.components.addons.addon_objects import Record
+from sandbox.components.addons.addon_manager import Record
 from sandbox.config.schema import Spec
 from sandbox.errors import SandboxError
 from sandbox.plan import lifecycle

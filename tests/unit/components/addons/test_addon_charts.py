@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from sandbox.bundle.store import Store
-from sandbox.components.addons.addon_manager import AddonManager, AddonStep
+from sandbox.components.addons.addon_manager import AddonManager
 from sandbox.components.addons.catalogue import WantedAddon
+from sandbox.components.addons.steps import AddonStep
 from sandbox.components.workloads.chart_archives import ChartChanged
 from sandbox.components.workloads.helm import Helm
 from sandbox.errors import SandboxError

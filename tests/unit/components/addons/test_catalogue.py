@@ -8,8 +8,7 @@ import pytest
 
 from sandbox.bundle.recipe import recipes
 from sandbox.components.addons import catalogue
-from sandbox.components.addons.addon_objects import fill, used
-from sandbox.components.addons.catalogue import Addon, WantedAddon, choose, read_addon
+from sandbox.components.addons.catalogue import Addon, WantedAddon, choose, fill, read_addon, used
 from sandbox.errors import UsageError
 from sandbox.kube import manifests
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.addons import load_balancers
+from sandbox.components.addons import steps as load_balancers
 from sandbox.components.addons.addon_manager import service_addresses
-from sandbox.components.addons.load_balancers import LoadBalancersStep
+from sandbox.components.addons.steps import LoadBalancersStep
 from sandbox.names import Names
 from sandbox.step import State
 from tests.support.api_server import ApiServer

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from sandbox.bundle.recipe import recipes
-from sandbox.components.addons.addon_manager import KUBELET_CERTIFICATE, AddonStep
-from sandbox.components.addons.addon_objects import LABEL
+from sandbox.components.addons.addon_manager import KUBELET_CERTIFICATE, LABEL
+from sandbox.components.addons.steps import AddonStep
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster
 from sandbox.kube.records import Records
