@@ -6,12 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from sandbox.bundle import machine_node, published
-from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.certificates.cert_manager import CertManagerStep, IssuerStep, images
-from sandbox.components.certificates.cluster_trust import TrustStep
 from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.steps import AuthorityStep, ProvidedStep, SecretsStep, TlsSecret, TrustStep
 from sandbox.components.certificates.subject_names import domain_names, subject_names
-from sandbox.components.certificates.tls_secrets import ProvidedStep, SecretsStep, TlsSecret
 from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster.steps import NodeImagesStep
 from sandbox.components.edge.lan_access import EVERYWHERE, Access

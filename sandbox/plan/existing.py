@@ -6,9 +6,7 @@ from typing import Any
 from sandbox.bundle.recipe import recipes
 from sandbox.bundle.system_images import IN_PODS
 from sandbox.components import content_hash
-from sandbox.components.certificates import tls_secrets
-from sandbox.components.certificates.authority_step import AuthorityStep
-from sandbox.components.certificates.tls_secrets import TlsSecret
+from sandbox.components.certificates.steps import AuthorityStep, TlsSecret, tls_secret
 from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster.existing.steps import ObjectsStep, OwnPushStep, TenancyStep
 from sandbox.components.cluster.existing.tenant import SandboxNamespace, placed, user_at_host
@@ -58,7 +56,7 @@ class TenantSite(Site):
         pairs = [(secret.secret, self.keystore.leaf_files(secret.leaf).read()) for secret in self.secrets]
         if self.provided:
             pairs.append((DEFAULT, self.provided.leaf()))
-        return [tls_secrets.tls_secret(self.place.namespace, name, pair) for name, pair in pairs]
+        return [tls_secret(self.place.namespace, name, pair) for name, pair in pairs]
 
     @property
     def provided(self) -> Provided | None:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from sandbox.app import context
-from sandbox.components.certificates import keyfiles, tls_secrets
+from sandbox.components.certificates import keyfiles, steps
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import Keystore
@@ -135,7 +135,7 @@ def swap(sandbox: Running) -> str:
     """Put another certificate of the same authority in the Secret and see it served; its fingerprint."""
     now = datetime.now(UTC)
     leaf = make_leaf(Keystore(sandbox.names.keys).issuing.read(), [DOMAIN], now=now)
-    Cluster(sandbox.names.kubeconfig).apply(tls_secrets.tls_secret(SYSTEM_NAMESPACE, DOMAIN_TLS, leaf))
+    Cluster(sandbox.names.kubeconfig).apply(steps.tls_secret(SYSTEM_NAMESPACE, DOMAIN_TLS, leaf))
     wanted = describe(leaf.cert_pem, now=now).sha256
 
     def unserved() -> str | None:
@@ -261,7 +261,7 @@ def test_expired_certificate_is_reported_and_recreated(running: Running) -> None
     now, store = datetime.now(UTC), Keystore(running.names.keys)
     leaf = make_leaf(store.issuing.read(), domain_names(DOMAIN), now=now - timedelta(days=100))
     keyfiles.replace_all(store.folder, {store.leaf_files("domain").name: leaf})
-    Cluster(running.names.kubeconfig).apply(tls_secrets.tls_secret(SYSTEM_NAMESPACE, DOMAIN_TLS, leaf))
+    Cluster(running.names.kubeconfig).apply(steps.tls_secret(SYSTEM_NAMESPACE, DOMAIN_TLS, leaf))
 
     def accepted() -> str | None:
         try:

@@ -14,9 +14,9 @@ from typing import Self
 from sandbox.app import context, machine_plan
 from sandbox.app.core import Sandbox
 from sandbox.app.views.known_sandboxes import require_known
-from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import ROOT, Entry
+from sandbox.components.certificates.steps import AuthorityStep
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster, trouble_of

@@ -109,7 +109,7 @@ class AddonManager:
             if status.state is not State.READY:
                 return Status(State.DRIFTED, status.detail)
         cluster = self.cluster
-        faults = (applying.fault(manifest, cluster.live(manifest), "gone") for manifest in objects)
+        faults = (applying.fault(cluster, manifest, "gone") for manifest in objects)
         lacking = next(filter(None, faults), None) or _unmet(cluster, chosen.addon.about.ready)
         return Status(State.DRIFTED, lacking) if lacking else Status(State.READY)
 

@@ -10,8 +10,8 @@ from typing import Any
 from sandbox.bundle.recipe import versions
 from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.steps import LABEL, TlsSecret, tls_secret
 from sandbox.components.certificates.subject_names import parse_address
-from sandbox.components.certificates.tls_secrets import LABEL, TlsSecret, tls_secret
 from sandbox.kube.api import Cluster, title
 from sandbox.kube.apply_attempts import attempt
 from sandbox.kube.manifests import namespace, parse

@@ -32,7 +32,8 @@ _LEAF_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,98}[a-z0-9])?")
 ROOT = "root"
 ISSUING = "issuing"
 LEAF = "leaf"
-NEW_ROOT = "sandbox certs renew --root replaces it; clients of the old root must then trust the new one"
+RENEW = "sandbox certs renew --root"
+NEW_ROOT = f"{RENEW} replaces it; clients of the old root must then trust the new one"
 
 
 @dataclass(frozen=True)

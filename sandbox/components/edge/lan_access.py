@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from sandbox.components.certificates.authority_step import RENEW
-from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.keystore import RENEW, Keystore
 from sandbox.config.schema import ResolvedSpec, Spec
 from sandbox.names import is_below, port_suffix
 from sandbox.system import host_network

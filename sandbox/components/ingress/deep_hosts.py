@@ -7,8 +7,8 @@ from typing import Any
 
 from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.steps import LABEL, apply_tls_secret, tls_secret
 from sandbox.components.certificates.subject_names import check_host, domain_names
-from sandbox.components.certificates.tls_secrets import LABEL, apply_tls_secret, tls_secret
 from sandbox.components.ingress import served_hosts
 from sandbox.components.ingress.served_hosts import has_own_certificate
 from sandbox.config.schema import Spec

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from sandbox.components import content_hash
-from sandbox.components.certificates.cluster_trust import ROOT
+from sandbox.components.certificates.steps import ROOT
 from sandbox.components.cluster import containerd_hosts
 from sandbox.components.cluster.containerd_hosts import FOLDER, SERVICE
 from sandbox.components.registry import external_step

@@ -170,11 +170,12 @@ def _refused(manifest: Manifest, error: ClusterError, context: str) -> ClusterEr
     )
 
 
-def fault(manifest: Manifest, live: Manifest | None, gone: str) -> str | None:
+def fault(cluster: Cluster, manifest: Manifest, gone: str) -> str | None:
     """Return why an applied object is not as it should be, or None; `gone` describes one that does not exist.
 
     Raises ClusterError for a workload that has failed.
     """
+    live = cluster.live(manifest)
     if live is None:
         # The cluster deletes it once it has ended (Job, spec.ttlSecondsAfterFinished).
         ends = manifest["kind"] == "Job" and (manifest.get("spec") or {}).get("ttlSecondsAfterFinished") is not None

@@ -93,7 +93,7 @@ class ApplyStep(NothingToUndo):
         if record.digest and record.digest != applying.digest(placed):
             return Status(State.DRIFTED, "the manifests or their images have changed")
         for manifest in placed:
-            if fault := applying.fault(manifest, cluster.live(manifest), "gone" if record.digest else "not there yet"):
+            if fault := applying.fault(cluster, manifest, "gone" if record.digest else "not there yet"):
                 return Status(State.DRIFTED, fault)
         if not record.digest:
             return Status(State.DRIFTED, "the last `up` did not come to its end")

@@ -84,11 +84,11 @@ def text(source: Kustomization, store: Store) -> str:
         raise BadFile(f"{folder} fetches {fetched[0]}", details="\n".join(fetched[1:]), fix=trusted)
     with tempfile.TemporaryDirectory() as parent:
         output = Path(parent) / "objects.yaml"  # kustomize's warnings go to standard error
-        program = kubectl = released_tools.find("kubectl", store)
-        if program is None:
+        kubectl = released_tools.find("kubectl", store)
+        if kubectl is None:
             raise MissingTool("kubectl is not installed", fix="install kubectl, or sandbox bundle build kubernetes")
-        if program.name != "kubectl":
-            kubectl = Path(parent) / "kubectl"  # the bundle's program goes by the name that it is called by
+        if kubectl.name != "kubectl":  # the bundle's program goes by the name that it is called by
+            program, kubectl = kubectl, Path(parent) / "kubectl"
             kubectl.symlink_to(program)
         argv: process.Argv = [kubectl, "kustomize", folder, "--output", output]
         timeout, env = (REMOTE_TIMEOUT, None) if source.remote else (LOCAL_TIMEOUT, OFFLINE)

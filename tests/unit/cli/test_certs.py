@@ -14,11 +14,10 @@ import pytest
 from sandbox.app import context, machine_plan
 from sandbox.cli import output
 from sandbox.cli.certs import certs as command
-from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.certificates.facts import describe
 from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.steps import AuthorityStep, SecretsStep, TlsSecret
 from sandbox.components.certificates.subject_names import subject_names
-from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.errors import SandboxError, UsageError
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names

@@ -15,9 +15,8 @@ from sandbox.bundle.recipe import recipes, versions
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import UPSTREAM, OwnImages
 from sandbox.components.addons.steps import AddonStep
-from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.certificates.cert_manager import IssuerStep
-from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
+from sandbox.components.certificates.steps import AuthorityStep, SecretsStep, TlsSecret
 from sandbox.components.cluster.existing.steps import TenancyStep
 from sandbox.components.cluster.existing.tenant import user_at_host
 from sandbox.components.cluster.kind.provider import KindProvider

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.addons import steps as load_balancers
+from sandbox.components.addons import steps
 from sandbox.components.addons.addon_manager import service_addresses
 from sandbox.components.addons.steps import LoadBalancersStep
 from sandbox.names import Names
@@ -29,7 +29,7 @@ def service(address: str = "", **spec: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def step(engine: FakeEngine, names: Names, server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> LoadBalancersStep:
-    monkeypatch.setattr(load_balancers, "TIMEOUT", 0)
+    monkeypatch.setattr(steps, "TIMEOUT", 0)
     server.objects = Controllers()
     server.kinds["/apis/metallb.io/v1beta1"] = {
         "IPAddressPool": ("ipaddresspools", True),

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sandbox.components.certificates.authority_step import AuthorityStep
 from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.steps import AuthorityStep
 from sandbox.errors import SandboxError
 from sandbox.names import Names
 from sandbox.step import State

@@ -16,7 +16,7 @@ from sandbox.components.certificates import cert_manager, pem
 from sandbox.components.certificates.cert_manager import AUTHORITY, CertManagerStep, IssuerStep
 from sandbox.components.certificates.facts import KeyPair
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
+from sandbox.components.certificates.steps import SecretsStep, TlsSecret
 from sandbox.errors import SandboxError
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
 from sandbox.step import State

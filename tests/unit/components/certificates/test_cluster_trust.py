@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.components.certificates import cluster_trust
-from sandbox.components.certificates.cluster_trust import TrustStep
+from sandbox.components.certificates import steps
 from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.steps import TrustStep
 from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster import company_ca
 from sandbox.components.cluster.company_ca import CompanyCa
@@ -27,12 +27,12 @@ from tests.support.trust_roots import stranger
 
 DOMAIN = "demo.localhost"
 SHOP = "/api/v1/namespaces/shop"
-SHOP_MAP = f"{SHOP}/configmaps/{cluster_trust.CONFIG_MAP}"
+SHOP_MAP = f"{SHOP}/configmaps/{steps.CONFIG_MAP}"
 
 
 @pytest.fixture
 def step(server: ApiServer, engine: FakeEngine, names: Names) -> TrustStep:
-    server.objects[SHOP] = {"metadata": {"name": "shop", "labels": {cluster_trust.LABEL: "true"}}}
+    server.objects[SHOP] = {"metadata": {"name": "shop", "labels": {steps.TRUST_LABEL: "true"}}}
     Nodes(engine).add(names, names.node, role="control-plane")
     keystore = Keystore(names.keys)
     keystore.authority([DOMAIN], now=datetime.now(UTC))
@@ -51,15 +51,15 @@ def test_every_node_and_labelled_namespace_gets_the_root(
     server.objects.pop(SHOP_MAP)
     server.objects[SHOP]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     assert step.check().state is State.READY
-    del worker.files[cluster_trust.ROOT]
-    assert step.check().detail == f"{cluster_trust.ROOT} on {names.cluster}-worker"
+    del worker.files[steps.ROOT]
+    assert step.check().detail == f"{steps.ROOT} on {names.cluster}-worker"
 
 
 def test_namespace_gets_the_root_when_its_manifest_is_applied(server: ApiServer, step: TrustStep) -> None:
     cluster = Cluster(step.names.kubeconfig)
-    for name, labels in (("blog", {cluster_trust.LABEL: "true"}), ("plain", {})):
+    for name, labels in (("blog", {steps.TRUST_LABEL: "true"}), ("plain", {})):
         step.complete(cluster, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-    maps = [path.split("/")[4] for path in server.objects if path.endswith(f"/configmaps/{cluster_trust.CONFIG_MAP}")]
+    maps = [path.split("/")[4] for path in server.objects if path.endswith(f"/configmaps/{steps.CONFIG_MAP}")]
     assert maps == ["blog"]
 
 

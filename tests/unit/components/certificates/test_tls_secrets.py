@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from sandbox.components.certificates import tls_secrets
+from sandbox.components.certificates import steps
 from sandbox.components.certificates.authority import make_leaf
 from sandbox.components.certificates.facts import KeyPair, describe
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.tls_secrets import ProvidedStep, SecretsStep, TlsSecret
+from sandbox.components.certificates.steps import ProvidedStep, SecretsStep, TlsSecret
 from sandbox.components.certificates.user_certificate import Provided
 from sandbox.kube.api import Cluster
 from sandbox.names import DEFAULT_TLS, SYSTEM_NAMESPACE, Names
@@ -97,8 +97,8 @@ def test_secret_of_cert_manager_is_adopted(names: Names, server: ApiServer) -> N
     server.kinds["/apis/cert-manager.io/v1"] = {"Certificate": ("certificates", True)}
     server.objects["/apis/cert-manager.io/v1/namespaces/shop/certificates/api"] = {"kind": "Certificate"}
     server.objects[EXTRA_PATH] = {"kind": "Secret", "data": {"tls.crt": "", "tls.key": "", "ca.crt": ""}}
-    secret = tls_secrets.tls_secret("shop", "api", KeyPair(b"key", b"chain"))
-    tls_secrets.apply_tls_secret(Cluster(names.kubeconfig), secret)
+    secret = steps.tls_secret("shop", "api", KeyPair(b"key", b"chain"))
+    steps.apply_tls_secret(Cluster(names.kubeconfig), secret)
     assert server.objects == {EXTRA_PATH: secret}
     assert ("DELETE", EXTRA_PATH) in [(method, path) for method, path, *_ in server.asked]
 

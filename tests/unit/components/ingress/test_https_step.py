@@ -13,7 +13,7 @@ import pytest
 
 from sandbox.components.certificates.facts import KeyPair, describe
 from sandbox.components.certificates.keystore import Keystore
-from sandbox.components.certificates.tls_secrets import SecretsStep, TlsSecret
+from sandbox.components.certificates.steps import SecretsStep, TlsSecret
 from sandbox.components.ingress import https_probe, https_step, page
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.engine import Bind

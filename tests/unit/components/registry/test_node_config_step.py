@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from sandbox.bundle.system_images import UPSTREAM
-from sandbox.components.certificates.cluster_trust import ROOT
+from sandbox.components.certificates.steps import ROOT
 from sandbox.components.cluster.containerd_hosts import FOLDER, MARK
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.components.registry import node_config_step
