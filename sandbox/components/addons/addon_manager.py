@@ -19,7 +19,15 @@ from sandbox.errors import SandboxError, UsageError
 from sandbox.kube.api import Cluster, Say
 from sandbox.kube.apply_attempts import apply_patiently
 from sandbox.kube.readiness import wait_ready
-from sandbox.kube.records import ObjectKey, Records, existing_objects, remove_objects
+from sandbox.kube.records import (
+    ObjectKey,
+    Records,
+    existing_objects,
+    find_object,
+    keys_from_json,
+    keys_to_json,
+    remove_objects,
+)
 from sandbox.names import Names, port_suffix
 from sandbox.provider import Provider
 from sandbox.step import Progress, State, Status, Work
@@ -52,12 +60,12 @@ class Record:
         return f"addon-{self.name}"
 
     def data(self) -> dict[str, str]:
-        objects = object_keys.to_json(self.objects)
+        objects = keys_to_json(self.objects)
         return {"source": self.source, "by": self.by, "sha256": self.digest, "objects": objects}
 
     @classmethod
     def of(cls, name: str, data: Mapping[str, str]) -> Self:
-        objects = object_keys.from_json(data["objects"])
+        objects = keys_from_json(data["objects"])
         return cls(name=name, source=data["source"], by=data["by"], digest=data["sha256"], objects=objects)
 
 
@@ -279,7 +287,7 @@ class AddonManager:
 def _unmet(cluster: Cluster, conditions: Iterable[Condition]) -> str | None:
     for expected in conditions:
         key = ObjectKey(expected.apiVersion, expected.kind, expected.namespace, expected.name)
-        status = (object_keys.find(cluster, key) or {}).get("status") or {}
+        status = (find_object(cluster, key) or {}).get("status") or {}
         states = {condition["type"]: condition for condition in status.get("conditions") or ()}
         state = states.get(expected.condition, {})
         if state.get("status") != "True":
