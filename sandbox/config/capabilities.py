@@ -14,18 +14,15 @@ if TYPE_CHECKING:
     from sandbox.config.schema.spec import Spec
 
 ProviderName = Literal["kind", "minikube", "existing"]
-Keys = tuple[str | int, ...]
-Misfit = tuple[Keys, str]
+Misfit = tuple[tuple[str | int, ...], str]
 
-_EXISTING_ONLY: tuple[Keys, ...] = (("cluster", "context"), ("cluster", "namespace"))
-_KIND_ONLY: tuple[Keys, ...] = tuple(
-    ("cluster", key) for key in ("nodes", "ip_family", "feature_gates", "mounts", "kind")
-)
-_FIXES: Mapping[tuple[ProviderName, Keys], str] = {
-    ("kind", ("cluster", "profile")): "write 'provider: minikube'",
+_EXISTING_ONLY = ("cluster.context", "cluster.namespace")
+_KIND_ONLY = ("cluster.nodes", "cluster.ip_family", "cluster.feature_gates", "cluster.mounts", "cluster.kind")
+_FIXES: Mapping[tuple[ProviderName, str], str] = {
+    ("kind", "cluster.profile"): "write 'provider: minikube'",
     **{("minikube", path): "use `minikube config set`, or MINIKUBE_*" for path in _KIND_ONLY},
-    ("minikube", ("network", "ca")): "copy it to ~/.minikube/certs",
-    ("existing", ("edge", "tls")): "use `tcp`",
+    ("minikube", "network.ca"): "copy it to ~/.minikube/certs",
+    ("existing", "edge.tls"): "use `tcp`",
 }
 
 
@@ -46,42 +43,30 @@ class Capabilities:
     own_addons: bool = False
     ingress_addons: tuple[str, ...] = ()
     host_names: tuple[str, ...] = (HOST,)
-    refused: tuple[Keys, ...] = ()
+    refused: tuple[str, ...] = ()
 
 
 CAPABILITIES: Mapping[ProviderName, Capabilities] = {
     "kind": Capabilities(
         node_image=True,
-        refused=(*_EXISTING_ONLY, ("cluster", "profile")),
+        refused=(*_EXISTING_ONLY, "cluster.profile"),
     ),
     "minikube": Capabilities(
         own_addons=True,
         ingress_addons=("ingress", "traefik", "kong", "istio"),
         host_names=(HOST, "host.minikube.internal"),  # minikube's own, which its users rely on
-        refused=(
-            *_EXISTING_ONLY,
-            *_KIND_ONLY,
-            ("network", "search"),
-            ("network", "ca"),
-            ("pause_after",),
-        ),
+        refused=(*_EXISTING_ONLY, *_KIND_ONLY, "network.search", "network.ca", "pause_after"),
     ),
     "existing": Capabilities(
         whole_cluster=False,
         containers=False,
         refused=(
             *_KIND_ONLY,
-            *(("cluster", key) for key in ("profile", "kubernetes")),
-            *(("registry", key) for key in ("tls", "storage", "mirrors")),
-            *(("network", key) for key in ("nameservers", "search", "proxy", "hosts", "ca")),
-            ("ingress", "gateway_api"),
-            ("ingress", "classes"),
-            ("edge", "hosts"),
-            ("edge", "tls"),
-            ("certs", "issuer"),
-            ("addons",),
-            ("credentials",),
-            ("pause_after",),
+            *("cluster.profile", "cluster.kubernetes"),
+            *("registry.tls", "registry.storage", "registry.mirrors"),
+            *("network.nameservers", "network.search", "network.proxy", "network.hosts", "network.ca"),
+            *("ingress.gateway_api", "ingress.classes", "edge.hosts", "edge.tls", "certs.issuer"),
+            *("addons", "credentials", "pause_after"),
         ),
     ),
 }
@@ -90,10 +75,9 @@ CAPABILITIES: Mapping[ProviderName, Capabilities] = {
 def misfits(spec: Spec) -> Iterator[Misfit]:
     cluster, ingress, can, default = spec.cluster, spec.ingress, spec.cluster.supports, type(spec)()
     for path in can.refused:
-        value_of = attrgetter(".".join(map(str, path)))
-        if value_of(spec) != value_of(default):
+        if attrgetter(path)(spec) != attrgetter(path)(default):
             fix = _FIXES.get((cluster.provider, path), "leave it out, or choose another provider")
-            yield path, f"is not supported with 'provider: {cluster.provider}': {fix}"
+            yield tuple(path.split(".")), f"is not supported with 'provider: {cluster.provider}': {fix}"
     if can.whole_cluster or ingress.controller != "none":  # a new cluster has no other controller
         for key in ("class_name", "address"):
             if getattr(ingress, key) is not None:
@@ -104,7 +88,7 @@ def misfits(spec: Spec) -> Iterator[Misfit]:
                 ("addons", index),
                 f"'{use.addon}' serves the same Ingresses: also write 'ingress: {{controller: none}}'",
             )
-    if cluster.profile and cluster.kubernetes and ("cluster", "profile") not in can.refused:
+    if cluster.profile and cluster.kubernetes and "cluster.profile" not in can.refused:
         yield ("cluster", "kubernetes"), f"the profile '{cluster.profile}' keeps its Kubernetes version"
     if not can.whole_cluster and cluster.context is None:
         yield ("cluster", "context"), "an existing cluster needs its context: see `kubectl config get-contexts`"
