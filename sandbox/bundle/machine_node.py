@@ -57,7 +57,7 @@ def make(engine: Engine, published: str, images: Sequence[str], name: str, say: 
     }
     engine.make(box, config, {"Privileged": True, "NetworkMode": "none"})
     try:
-        engine.write_file(box, ARCHIVES / ".folder", b"")
+        engine.write_files(box, {ARCHIVES / ".folder": b""})
         for image in images:
             say(f"saving {image}")
             with saved(engine, image) as archive:

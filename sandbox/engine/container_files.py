@@ -15,20 +15,12 @@ from sandbox.engine.engine_values import Placed
 
 
 class ContainerFiles(Door):
-    def write_file(self, name: str, path: PurePosixPath, data: bytes, mode: int = 0o644) -> None:
-        self.write_files(name, {path: data}, mode)
-
     def write_files(
-        self,
-        name: str,
-        files: Mapping[PurePosixPath, bytes],
-        mode: int = 0o644,
-        *,
-        private: Collection[PurePosixPath] = (),
+        self, name: str, files: Mapping[PurePosixPath, bytes], *, private: Collection[PurePosixPath] = ()
     ) -> None:
         """Write files in a container at once, with their parent folders; only root may read `private` ones."""
         entries = {parent: Placed(None, 0o755) for path in files for parent in reversed(path.parents[:-1])}
-        entries |= {path: Placed(data, 0o600 if path in private else mode) for path, data in files.items()}
+        entries |= {path: Placed(data, 0o600 if path in private else 0o644) for path, data in files.items()}
         if entries:
             self.put_files(name, "/", {str(path.relative_to("/")): entry for path, entry in entries.items()})
 

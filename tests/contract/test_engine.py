@@ -220,15 +220,15 @@ def test_files_are_written_with_their_folders_and_read_back(world: World) -> Non
     world.foreign(world.name)
     path = PurePosixPath("/etc/deep/er/hosts.toml")
     assert world.engine.read_file(world.name, path) is None
-    world.engine.write_file(world.name, path, b"one\n")
-    world.engine.write_file(world.name, path, b"two\n")
+    world.engine.write_files(world.name, {path: b"one\n"})
+    world.engine.write_files(world.name, {path: b"two\n"})
     assert world.engine.read_file(world.name, path) == b"two\n"
     assert world.engine.execute(world.name, ["cat", str(path)]) == (0, "two\n")
     both = {path: b"three\n", PurePosixPath("/etc/deep/other.toml"): b"four\n"}
     world.engine.write_files(world.name, both)
     assert {each: world.engine.read_file(world.name, each) for each in both} == both
     world.engine.write_files(world.name, {})
-    world.engine.write_file(world.name, PurePosixPath("/empty"), b"")
+    world.engine.write_files(world.name, {PurePosixPath("/empty"): b""})
     assert world.engine.read_file(world.name, PurePosixPath("/empty")) == b""
 
 
@@ -242,7 +242,7 @@ def test_non_file_reads_as_none(world: World) -> None:
 def test_our_own_containers_cannot_be_written_to(world: World) -> None:
     world.engine.run(world.spec())
     with pytest.raises(EngineError, match="read-only"):
-        world.engine.write_file(world.name, PurePosixPath("/etc/x"), b"")
+        world.engine.write_files(world.name, {PurePosixPath("/etc/x"): b""})
 
 
 def test_renamed_container_keeps_running(world: World) -> None:
@@ -271,7 +271,7 @@ def test_an_absent_container_refuses_everything(world: World) -> None:
         lambda: engine.keep_stopped(name),
         lambda: engine.logs(name),
         lambda: engine.execute(name, ["busybox", "true"]),
-        lambda: engine.write_file(name, PurePosixPath("/x"), b""),
+        lambda: engine.write_files(name, {PurePosixPath("/x"): b""}),
     ]
     for call in calls:
         with pytest.raises(EngineError, match=r"(?i)no such container"):

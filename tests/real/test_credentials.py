@@ -198,9 +198,9 @@ def _lead(sandbox: Running, host: str, address: str) -> None:
     """Let the node find `host` at `address`, and trust who is there."""
     folder, url = PurePosixPath("/etc/containerd/certs.d", host), f"https://{address}"
     node, engine = sandbox.names.node, sandbox.engine
-    engine.write_file(node, folder / "ca.pem", (sandbox.folder / "cert.pem").read_bytes())
+    engine.write_files(node, {folder / "ca.pem": (sandbox.folder / "cert.pem").read_bytes()})
     text = f'server = "{url}"\n[host."{url}"]\n  capabilities = ["pull", "resolve"]\n  ca = "{folder}/ca.pem"\n'
-    engine.write_file(node, folder / "hosts.toml", text.encode())
+    engine.write_files(node, {folder / "hosts.toml": text.encode()})
 
 
 def _write(sandbox: Running, name: str, content: Any) -> Path:

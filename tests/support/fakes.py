@@ -260,19 +260,14 @@ class FakeEngine(Engine):
         return {path: self.read_file(name, path) for path in paths}
 
     def write_files(
-        self,
-        name: str,
-        files: Mapping[PurePosixPath, bytes],
-        mode: int = 0o644,
-        *,
-        private: Collection[PurePosixPath] = (),
+        self, name: str, files: Mapping[PurePosixPath, bytes], *, private: Collection[PurePosixPath] = ()
     ) -> None:
         what = f"writing {', '.join(map(str, files))} in {name}"
         box = self._box(name, what)
         if box.read_only:
             raise _failure(what, "container rootfs is marked read-only")
         box.files |= files
-        box.modes |= dict.fromkeys(files, mode) | dict.fromkeys(private, 0o600)
+        box.modes |= dict.fromkeys(files, 0o644) | dict.fromkeys(private, 0o600)
 
     def put_files(self, name: str, folder: str, files: Mapping[str, Placed]) -> None:
         box = self._box(name, f"writing {', '.join(files)} in {name}")

@@ -123,7 +123,7 @@ class TrustStep(NothingToUndo):
 
     def apply(self, work: Work) -> Status:
         for node in self.nodes.running():  # each trusts the root when it pulls
-            self.nodes.engine.write_file(node, ROOT, self._root)
+            self.nodes.engine.write_files(node, {ROOT: self._root})
             if not self.company.is_on(self.nodes, node):
                 self.company.enforce(self.nodes, node)
         cluster = Cluster(self.names.kubeconfig)

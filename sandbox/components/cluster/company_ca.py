@@ -46,7 +46,7 @@ class CompanyCa:
 
     def enforce(self, nodes: Nodes, node: str) -> None:
         """Write them to the node, and restart its containerd, which reads them only at its start; pods keep running."""
-        nodes.engine.write_file(node, PLACE, self.pem)
+        nodes.engine.write_files(node, {PLACE: self.pem})
         succeeded(nodes.engine.execute(node, RESTART), f"containerd of {node} cannot be restarted")
 
 

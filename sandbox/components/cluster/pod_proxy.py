@@ -105,7 +105,8 @@ class Proxied:
 
     def write(self, node: str) -> None:
         """Write the proxy, which may contain a password, for the next start of the node's containerd."""
-        self.engine.write_file(node, PurePosixPath(DROP_IN), drop_in(self.variables()).encode(), 0o600)
+        file = PurePosixPath(DROP_IN)
+        self.engine.write_files(node, {file: drop_in(self.variables()).encode()}, private=[file])
 
     def __str__(self) -> str:
         return str(self.proxies)

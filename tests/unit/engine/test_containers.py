@@ -196,7 +196,7 @@ def test_written_file_is_newer_than_that_of_the_image() -> None:
     """The engine takes a file of the same size and time for the image's, so that no snapshot would have it."""
     tars: list[bytes] = []
     engine, before = engine_of(Api(put_archive=lambda name, folder, tar: tars.append(tar))), int(time.time())
-    engine.write_file("node", PurePosixPath("/kind/version"), b"v1.36.3")
+    engine.write_files("node", {PurePosixPath("/kind/version"): b"v1.36.3"})
     with tarfile.open(fileobj=io.BytesIO(tars[0])) as tar:
         assert tar.getmember("kind/version").mtime >= before
 

@@ -88,7 +88,7 @@ def test_a_node_without_an_owner_is_whose_state_knows_it(engine: FakeEngine, ann
     labelled.require(engine, names)
     with pytest.raises(SandboxError, match="unknown owner"):
         labelled.require(engine, bob.sandbox("demo"))
-    engine.write_file(names.node, labelled.COMPLETE, json.dumps({"owner": bob.owner}).encode())
+    engine.write_files(names.node, {labelled.COMPLETE: json.dumps({"owner": bob.owner}).encode()})
     labelled.require(engine, bob.sandbox("demo"))
     with pytest.raises(SandboxError) as caught:
         labelled.require(engine, names)

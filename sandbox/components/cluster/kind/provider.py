@@ -311,7 +311,7 @@ class KindProvider:
         return [name for name in others if self.engine.read_file(name, JOINED) is not None]
 
     def _note_complete(self) -> None:
-        self.engine.write_file(self.names.node, COMPLETE, json.dumps(self._record()).encode())
+        self.engine.write_files(self.names.node, {COMPLETE: json.dumps(self._record()).encode()})
 
     def _first_files(self) -> dict[PurePosixPath, bytes]:
         # A company's CA that comes later needs another start of containerd, in which the kubelet may lose pods.

@@ -109,7 +109,7 @@ class MinikubeProvider(Provider):
         loaded = (NO_SECOND_PULL,) if self.loaded else ()
         options = (f"--driver={DRIVER}", f"--container-runtime={RUNTIME}", *version, *loaded)
         self.minikube.start(kubeconfig=self.names.kubeconfig, options=options, say=say)
-        self.engine.write_file(self.minikube.profile, COMPLETE, b"")
+        self.engine.write_files(self.minikube.profile, {COMPLETE: b""})
         self._repair_proxy(say)
 
     def start(self, say: Callable[[str], None]) -> Sequence[str]:

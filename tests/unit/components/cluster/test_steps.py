@@ -119,7 +119,7 @@ def test_context_is_removed_from_whichever_listed_file_has_it(names: Names, tmp_
 def cluster_step(engine: FakeEngine, names: Names, server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> ClusterStep:
     """The step of a cluster that runs as its spec says, and whose API server answers."""
     InMemory(engine).add(names, names.node, "control-plane")
-    engine.write_file(names.node, COMPLETE, b"{}")
+    engine.write_files(names.node, {COMPLETE: b"{}"})
     monkeypatch.setattr(KindProvider, "start", Mock(return_value=[]))
     for method in ("stale", "drift", "await_news"):
         monkeypatch.setattr(KindProvider, method, Mock(return_value=None))

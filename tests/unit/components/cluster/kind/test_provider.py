@@ -271,7 +271,7 @@ def test_change_that_needs_a_new_cluster_is_explained(provider: KindProvider, th
     assert str(provider.stale()) == "it was made with 1 control plane and 2 workers"
     gates = replace(three, shape=three.shape.model_copy(update={"feature_gates": {"Foo": True}, "ip_family": "dual"}))
     assert str(gates.stale()) == "it was made with another ip_family, feature_gates"
-    three.engine.write_file(three.names.node, VERSION, b"v1.35.4\n")
+    three.engine.write_files(three.names.node, {VERSION: b"v1.35.4\n"})
     newer = replace(three, shape=three.shape.model_copy(update={"kubernetes": "v1.36.3"}))
     assert newer.stale() == "it runs Kubernetes v1.35.4, the spec says v1.36.3"
     minor = replace(three, shape=three.shape.model_copy(update={"kubernetes": "v1.35"}))
@@ -287,14 +287,14 @@ def test_cluster_without_balancer_or_first_is_recreated_with_consent(
     other, nodes = f"{names.cluster}-control-plane2", InMemory(engine)
     nodes.add(names, names.node, "control-plane")
     balancer = nodes.add(names, f"{names.cluster}-{BALANCER}", BALANCER)
-    engine.write_file(names.node, COMPLETE, json.dumps(three._record()).encode())
+    engine.write_files(names.node, {COMPLETE: json.dumps(three._record()).encode()})
     assert three.stale() is None
     engine.remove_container(balancer.spec.name)
     assert "the balancer of its control planes is gone" in str(three.stale()), "kind makes it only with the cluster"
     engine.remove_container(names.node)
     nodes.add(names, other, "control-plane")
     assert three.standing() is Standing.ABSENT, "of a creation that was interrupted"
-    engine.write_file(other, JOINED, b"a kubelet's account")
+    engine.write_files(other, {JOINED: b"a kubelet's account"})
     step = ClusterStep(three, names, "v1.36.3")
     found = step.check()
     assert (found.state, found.loses) == (State.STALE, "everything in the cluster")
