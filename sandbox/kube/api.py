@@ -83,7 +83,7 @@ class Cluster:
 
     def __init__(self, kubeconfig: Path) -> None:
         try:
-            self._transport = api_transport.of(kubeconfig)
+            self.transport = api_transport.of(kubeconfig)
         except OSError as error:
             raise ClusterError("the cluster has no usable kubeconfig", details=str(error)) from error
 
@@ -194,13 +194,10 @@ class Cluster:
         """Yield the lines that a container writes until it ends; earlier ones too, or those of the last `seconds`."""
         try:
             path = _log(pod, namespace, {"follow": True, "container": container, "sinceSeconds": seconds})
-            for line in self._transport.lines(path):
+            for line in self.transport.lines(path):
                 yield line.decode(errors="replace")
         except api_transport.Unanswered as error:
             raise ClusterError(f"the log of {namespace}/{pod} ends", details=str(error)) from error
-
-    def socket(self, path: str, protocol: str) -> Any:
-        return self._transport.socket(path, protocol)
 
     def token(self, account: str, namespace: str, *, seconds: int) -> str:
         """Return a token of a service account, which is not stored in the cluster (TokenRequest)."""
@@ -236,7 +233,7 @@ class Cluster:
         return f"{base}{inside}/{resource.plural}" + ("" if name is None else f"/{segment(name)}")
 
     def _resource(self, base: str, kind: str) -> Resource:
-        kinds = self._transport.kinds
+        kinds = self.transport.kinds
         # A CustomResourceDefinition may just have been applied.
         if kind not in kinds.get(base, {}):
             kinds[base] = self._discover(base)
@@ -274,9 +271,9 @@ class Cluster:
         accepted = "*/*" if text else "application/json"
         try:
             if method == "GET":
-                status, data = self._transport.read(path, accepted)
+                status, data = self.transport.read(path, accepted)
             else:
-                status, data = self._transport.request(method, path, {"Accept": accepted, "Content-Type": kind}, body)
+                status, data = self.transport.request(method, path, {"Accept": accepted, "Content-Type": kind}, body)
         except api_transport.Unanswered as error:
             raise ServerAway("the cluster's API server does not answer", details=str(error)) from error
         log.debug("%s %s -> %s", method, path, status)
@@ -292,7 +289,7 @@ class Cluster:
             passes = status in PASSING or message.startswith(LEADERLESS)
             failure, fix = ServerAway if passes else NotFound if status == 404 else ClusterError, ""
             if status == UNAUTHORIZED or (status == FORBIDDEN and ANONYMOUS in message):
-                message, fix = "\n".join(filter(None, (message, self._transport.login_error))), NO_LOGIN
+                message, fix = "\n".join(filter(None, (message, self.transport.login_error))), NO_LOGIN
             raise failure(f"{method} {path} failed", details=message, fix=fix, status=status)
         if not isinstance(content, dict):
             raise ClusterError(

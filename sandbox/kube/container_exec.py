@@ -35,7 +35,7 @@ def execute(
     path = f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(pod)}/exec?{query}"
     streams = {STDOUT: bytearray(), STDERR: bytearray(), ERROR: bytearray()}
     try:
-        socket = cluster.socket(path, PROTOCOL)
+        socket = cluster.transport.socket(path, PROTOCOL)
         try:
             for start in range(0, len(stdin), PIECE):
                 socket.send_binary(bytes([STDIN]) + stdin[start : start + PIECE])
