@@ -8,8 +8,7 @@ import zlib
 
 import click
 
-from sandbox.app.dev.dev_report import Container, Crash, DevReport
-from sandbox.app.dev.pod_watch import PodWatch
+from sandbox.app.dev.dev_report import Container, Crash, DevReport, PodWatch
 from sandbox.app.running import project_workloads
 from sandbox.app.running.project_workloads import PodLogs
 from sandbox.bundle import released_tools

@@ -2,7 +2,7 @@
 
 import io
 import tarfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from sandbox.app.dev.dev_report import Container
 from sandbox.components.workloads import restart
 from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster, ClusterError, Manifest
-from sandbox.kube.container_exec import Executed, execute
+from sandbox.kube.container_exec import execute
 from sandbox.kube.deletion import is_leaving
 from sandbox.kube.pods import container_statuses, lasting
 from sandbox.oci.reference import Target
@@ -22,8 +22,6 @@ for one in rm tar; do command -v $one >/dev/null || eval $one'() { busybox '$one
 for path; do rm -rf -- "$path"; done
 tar -xf - -C /
 """
-
-Run = Callable[[Container, Sequence[str], bytes], Executed]
 
 
 class SyncFailed(SandboxError):
@@ -67,25 +65,19 @@ def running(pods: Iterable[Manifest], prefix: str, target: Target) -> list[Runni
     return containers
 
 
-def copy(copied: Copied, into: Sequence[Running], run: Run) -> None:
+def copy(copied: Copied, into: Sequence[Running], cluster: Cluster) -> None:
     """Copy the files into all these containers, then do what their rules say.
 
     Raises SyncFailed where a container has no shell or tar, or refuses the files.
     """
     archive, gone = packed(copied.files)
     for place in into:
-        _run(run, place.container, ["sh", "-c", SCRIPT, "sh", *gone], archive)
+        _run(cluster, place.container, ["sh", "-c", SCRIPT, "sh", *gone], archive)
         for rule in copied.rules:
             if rule.restart and not place.restartable:
                 raise SyncFailed(f"{place.container.pod} cannot start its program again", details="it runs without sh")
             if after := restart.COMMAND if rule.restart else rule.run:
-                _run(run, place.container, after, b"")
-
-
-def by_cluster(cluster: Cluster) -> Run:
-    return lambda place, argv, stdin: execute(
-        cluster, pod=place.pod, namespace=place.namespace, container=place.name, argv=argv, stdin=stdin
-    )
+                _run(cluster, place.container, after, b"")
 
 
 def packed(files: Mapping[Path, str]) -> tuple[bytes, list[str]]:
@@ -112,9 +104,9 @@ def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def _run(run: Run, place: Container, argv: Sequence[str], stdin: bytes) -> None:
+def _run(cluster: Cluster, place: Container, argv: Sequence[str], stdin: bytes) -> None:
     try:
-        done = run(place, argv, stdin)
+        done = execute(cluster, pod=place.pod, namespace=place.namespace, container=place.name, argv=argv, stdin=stdin)
     except ClusterError as error:
         raise SyncFailed(f"files cannot be copied into {place.pod}", details=error.details or error.brief) from error
     if done.status:

@@ -10,9 +10,8 @@ from sandbox.app import machine_plan
 from sandbox.app.agreement import Agreement
 from sandbox.app.core import BROUGHT, Sandbox
 from sandbox.app.dev.changed_files import DevWork, Project
-from sandbox.app.dev.dev_report import DevReport
+from sandbox.app.dev.dev_report import DevReport, PodWatch
 from sandbox.app.dev.file_watch import FileWatch
-from sandbox.app.dev.pod_watch import PodWatch
 from sandbox.app.dev.rounds import Rounds, prepared
 from sandbox.components.workloads import user_manifests
 from sandbox.config.schema import RemoteChart, Spec

@@ -158,8 +158,7 @@ class Rounds:
             return False
         try:
             with self._phase("sync", str(target)) as phase:
-                run = container_sync.by_cluster(Cluster(self.apply.names.kubeconfig))
-                container_sync.copy(copied, into, run)
+                container_sync.copy(copied, into, Cluster(self.apply.names.kubeconfig))
                 phase.detail = f"{count(len(copied.files), 'file')} into {count(len(into), 'container')}"
         except SyncFailed as error:
             error.fix = "the image is built instead"

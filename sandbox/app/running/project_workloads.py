@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.app.dev.dev_report import Container
-from sandbox.app.dev.pod_watch import failed_lives, started_lives
+from sandbox.app.dev.dev_report import Container, failed_lives, started_lives
 from sandbox.app.session import wake_paused
 from sandbox.errors import UsageError
 from sandbox.kube.api import Cluster, Manifest

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,13 +16,14 @@ from sandbox.app.dev.container_sync import Running, SyncFailed, copy, running
 from sandbox.app.dev.dev_report import Container
 from sandbox.components.workloads import restart
 from sandbox.images.images_yaml import FromBuild, SyncRule
-from sandbox.kube.api import ClusterError
+from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.container_exec import Executed
 from sandbox.oci.reference import parse_target as parse
 from tests.support.programs import make_program
 
 TARGET = parse("team/web:dev")
 PLACE = Container("shop", "web-1", "web")
+CLUSTER = cast("Cluster", "never asked")
 
 
 class Folder:
@@ -34,7 +35,7 @@ class Folder:
         self.status = 0
         self.programs: Path | None = None  # a folder with all that it has
 
-    def __call__(self, place: Container, argv: Sequence[str], stdin: bytes) -> Executed:
+    def execute(self, _: Cluster, *, argv: Sequence[str], stdin: bytes, **place: str) -> Executed:
         self.ran.append(argv)
         if argv[0] != "sh" or argv == restart.COMMAND:
             return Executed(self.status, b"", "no such thing" if self.status else "")
@@ -46,9 +47,11 @@ class Folder:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
     (tmp_path / "root").mkdir()
-    return Folder(tmp_path / "root")
+    folder = Folder(tmp_path / "root")
+    monkeypatch.setattr(container_sync, "execute", folder.execute)
+    return folder
 
 
 def copied(files: dict[Path, str], *rules: SyncRule) -> Copied:
@@ -65,7 +68,7 @@ def test_files_and_folders_are_the_same_afterwards(folder: Folder, tmp_path: Pat
     (tmp_path / "one").write_text("1", encoding="utf-8")
     (tmp_path / "src/secret.env").touch()  # of a folder only what is named
     names = ("src", "src/deep", "src/deep/a b.py")
-    copy(copied({tmp_path / one: f"/app/{one}" for one in names} | {tmp_path / "one": "/etc/one"}), into(), folder)
+    copy(copied({tmp_path / one: f"/app/{one}" for one in names} | {tmp_path / "one": "/etc/one"}), into(), CLUSTER)
     assert sorted(one.name for one in (folder.root / "app/src").iterdir()) == ["deep"]
     assert (folder.root / "app/src/deep/a b.py").read_bytes() == b"\0\xff"
     assert (folder.root / "etc/one").read_text(encoding="utf-8") == "1"
@@ -80,45 +83,46 @@ def test_busybox_without_links_copies_and_deletes_files_of_odd_names(folder: Fol
     files = {tmp_path / name: f"/app/{name}" for name in names}
     for file in files:
         file.touch()
-    copy(copied(files), into(), folder)
+    copy(copied(files), into(), CLUSTER)
     assert {file.name for file in (folder.root / "app").iterdir()} == set(names)
     for file in files:
         file.unlink()
-    copy(copied(files), into(), folder)
+    copy(copied(files), into(), CLUSTER)
     assert not list((folder.root / "app").iterdir())
 
 
 def test_a_restart_is_asked_of_the_shell_before_the_program(folder: Folder, tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     rule = SyncRule(paths={"a": "/a"}, restart=True)
-    copy(copied({tmp_path / "a": "/a"}, rule), into(restartable=True), folder)
+    copy(copied({tmp_path / "a": "/a"}, rule), into(restartable=True), CLUSTER)
     assert folder.ran[-1] == restart.COMMAND
     with pytest.raises(SyncFailed, match="cannot start its program again"):
-        copy(copied({tmp_path / "a": "/a"}, rule), into(), folder)
+        copy(copied({tmp_path / "a": "/a"}, rule), into(), CLUSTER)
 
 
 def test_command_of_a_rule_runs_after_the_copy_and_its_error_is_reported(folder: Folder, tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     files = copied({tmp_path / "a": "/a"}, SyncRule(paths={"a": "/a"}, run=("reload", "/x")))
-    copy(files, into(), folder)
+    copy(files, into(), CLUSTER)
     assert list(folder.ran[-1]) == ["reload", "/x"]
     folder.status = 3
     with pytest.raises(SyncFailed) as failed:
-        copy(files, into(), folder)
+        copy(files, into(), CLUSTER)
     assert failed.value.brief == "reload failed in web-1 with status 3"
     assert failed.value.details == "no such thing"
 
 
 @pytest.mark.fault(88)
-def test_a_container_without_a_shell_is_an_error(tmp_path: Path) -> None:
+def test_a_container_without_a_shell_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files for a container without a shell → an error; the image is built instead."""
 
-    def refuse(*_: object) -> Executed:
+    def refuse(*_: object, **__: object) -> Executed:
         raise ClusterError("sh cannot be run", details='exec: "sh": executable file not found')
 
     (tmp_path / "a").touch()
+    monkeypatch.setattr(container_sync, "execute", refuse)
     with pytest.raises(SyncFailed) as failed:
-        copy(copied({tmp_path / "a": "/a"}), into(), refuse)
+        copy(copied({tmp_path / "a": "/a"}), into(), CLUSTER)
     assert "executable file not found" in failed.value.details
 
 

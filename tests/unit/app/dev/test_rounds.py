@@ -159,7 +159,7 @@ def test_container_that_began_again_gets_a_new_image(
 ) -> None:
     """It began with its image, without the files that were copied earlier."""
     stage.rounds.run(DevWork(images=(entry,)))
-    sync_by(monkeypatch, lambda *_: Executed(0, b"", ""), stage.server, stage.image)
+    sync_by(monkeypatch, lambda *_, **__: Executed(0, b"", ""), stage.server, stage.image)
     work = DevWork(copied=(Copied(entry, {entry.context / "a": "/site/a"}, entry.sync),))
     for container, builds in (("1", 1), ("1", 1), ("2", 2)):
         pod = stage.server.objects["/api/v1/namespaces/default/pods/web-1"]
@@ -173,7 +173,7 @@ def test_copied_files_are_loaded_only_where_a_rule_says_how(
     stage: Stage, entry: FromBuild, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], loaded: bool
 ) -> None:
     stage.rounds.run(DevWork(images=(entry,)))
-    sync_by(monkeypatch, lambda *_: Executed(0, b"", ""), stage.server, stage.image)
+    sync_by(monkeypatch, lambda *_, **__: Executed(0, b"", ""), stage.server, stage.image)
     monkeypatch.setattr(container_sync, "copy", lambda *_: None)
     rule = SyncRule(paths={"site": "/site"}, **more)
     stage.rounds.run(DevWork(copied=(Copied(entry, {entry.context / "a": "/site/a"}, (rule,)),)))
@@ -181,7 +181,7 @@ def test_copied_files_are_loaded_only_where_a_rule_says_how(
 
 
 def sync_by(monkeypatch: pytest.MonkeyPatch, answer: Callable[..., Executed], server: ApiServer, image: str) -> None:
-    monkeypatch.setattr(container_sync, "by_cluster", lambda _: answer)
+    monkeypatch.setattr(container_sync, "execute", answer)
     server.objects["/api/v1/namespaces/default/pods/web-1"] = {
         "kind": "Pod",
         "metadata": {"name": "web-1", "namespace": "default"},
@@ -196,7 +196,7 @@ def test_copied_files_need_no_build_until_the_manifests_change(
     stage.rounds.run(DevWork(images=(entry,)))
     page = entry.context / "index.html"
     page.write_text("1", encoding="utf-8")
-    sync_by(monkeypatch, lambda *_: Executed(0, b"", ""), stage.server, stage.image)
+    sync_by(monkeypatch, lambda *_, **__: Executed(0, b"", ""), stage.server, stage.image)
     stage.told.phases.clear()
     stage.rounds.run(DevWork(copied=(Copied(entry, {page: "/site/index.html"}, entry.sync),)))
     assert stage.told.phases == ["sync web:dev 1 file into 1 container"]
@@ -216,7 +216,7 @@ def test_files_that_cannot_be_copied_are_built(
 ) -> None:
     stage.rounds.run(DevWork(images=(entry,)))
     if runs:
-        sync_by(monkeypatch, lambda *_: Executed(127, b"", "tar: not found"), stage.server, stage.image)
+        sync_by(monkeypatch, lambda *_, **__: Executed(127, b"", "tar: not found"), stage.server, stage.image)
     page = entry.context / "index.html"
     page.write_text("1", encoding="utf-8")
     stage.rounds.run(DevWork(copied=(Copied(entry, {page: "/site/index.html"}, entry.sync),)))

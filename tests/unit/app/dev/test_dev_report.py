@@ -8,8 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from sandbox.app.dev.dev_report import Container, Crash, DevReport
-from sandbox.app.dev.pod_watch import PodWatch, failed_lives
+from sandbox.app.dev.dev_report import Container, Crash, DevReport, PodWatch, failed_lives
 from sandbox.kube.api import Cluster
 
 
