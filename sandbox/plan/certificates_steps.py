@@ -10,7 +10,6 @@ from sandbox.components.certificates.cert_manager import CertManagerStep, Issuer
 from sandbox.components.certificates.keystore import Keystore
 from sandbox.components.certificates.steps import AuthorityStep, ProvidedStep, SecretsStep, TlsSecret, TrustStep
 from sandbox.components.certificates.subject_names import domain_names, subject_names
-from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster.steps import NodeImagesStep
 from sandbox.components.edge.lan_access import EVERYWHERE, Access
 from sandbox.components.edge.lan_access import domains as names_outside
@@ -44,14 +43,14 @@ def trust(site: ClusterSite) -> TrustStep:
         nodes=site.nodes,
         names=site.names,
         keystore=site.keystore,
-        provided=provided(site.spec),
+        provided=site.provided,
         company=providers.company(site.spec),
     )
 
 
 def secrets(site: ClusterSite) -> list[Step]:
-    names, default, secrets = site.names, provided(site.spec), issued(site.spec, site.keystore)
-    steps: list[Step] = [ProvidedStep(names, default)] if default else []
+    names, secrets = site.names, issued(site.spec, site.keystore)
+    steps: list[Step] = [ProvidedStep(names, site.provided)] if site.provided else []
     if site.spec.certs.issuer == "sandbox":  # also without any: those of an earlier spec are to be removed
         return [*steps, SecretsStep(names, site.keystore, secrets)]
     local = {name: published.local_name(name, image) for name, image in images().items()}
@@ -66,12 +65,6 @@ def secrets(site: ClusterSite) -> list[Step]:
         CertManagerStep(names, site.home.manifests, by_tag),
         IssuerStep(names, site.keystore, secrets),
     ]
-
-
-def provided(spec: Spec) -> Provided | None:
-    if spec.certs.default is None:
-        return None
-    return Provided(spec.certs.default.cert, spec.certs.default.key)
 
 
 def issued(

@@ -20,7 +20,7 @@ from sandbox.engine import Bind
 from sandbox.errors import SandboxError
 from sandbox.kube.api import Cluster
 from sandbox.names import DEFAULT_TLS, DOMAIN_TLS, EDGE_LEAF, INGRESS_PORT, READY, SYSTEM_NAMESPACE, Names
-from sandbox.plan import certificates_steps, cluster_steps
+from sandbox.plan import cluster_steps
 from sandbox.plan.site import ClusterSite
 from sandbox.step import Step
 from sandbox.system.process import which
@@ -164,7 +164,7 @@ def ingress_proof(site: ClusterSite) -> list[Step]:
     if spec.ingress.controller == "none":
         return []
     brought = ("charts", "apply") if cluster_steps.has_charts(site) else ("apply",)
-    provided = certificates_steps.provided(spec)
+    provided = site.provided
     https = HttpsStep(
         names=names,
         domain=spec.domain,

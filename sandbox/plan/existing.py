@@ -7,7 +7,6 @@ from sandbox.bundle.recipe import recipes
 from sandbox.bundle.system_images import IN_PODS
 from sandbox.components import content_hash
 from sandbox.components.certificates.steps import AuthorityStep, TlsSecret, tls_secret
-from sandbox.components.certificates.user_certificate import Provided
 from sandbox.components.cluster.existing.steps import ObjectsStep, OwnPushStep, TenancyStep
 from sandbox.components.cluster.existing.tenant import SandboxNamespace, placed, user_at_host
 from sandbox.components.cluster.steps import ContextStep
@@ -57,10 +56,6 @@ class TenantSite(Site):
         if self.provided:
             pairs.append((DEFAULT, self.provided.leaf()))
         return [tls_secret(self.place.namespace, name, pair) for name, pair in pairs]
-
-    @property
-    def provided(self) -> Provided | None:
-        return certificates_steps.provided(self.spec)
 
     @property
     def has_controller(self) -> bool:

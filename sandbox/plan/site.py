@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sandbox.bundle.store import Store
 from sandbox.bundle.system_images import OwnImages
 from sandbox.components.certificates.keystore import Keystore
+from sandbox.components.certificates.user_certificate import Provided
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Bind, Engine
 from sandbox.names import Home, Names
@@ -38,6 +39,12 @@ class Site:
     @property
     def keystore(self) -> Keystore:
         return Keystore(self.names.keys)
+
+    @property
+    def provided(self) -> Provided | None:
+        """Return the user's certificate for the domain, which takes the place of the sandbox's own."""
+        default = self.spec.certs.default
+        return Provided(default.cert, default.key) if default else None
 
     @property
     def binds(self) -> tuple[Bind, ...]:

@@ -149,8 +149,8 @@ class Rounds:
 
     def _not_copied(self, copied: Sequence[Copied]) -> list[Entry]:
         pods, registry = self.pods() if copied else [], self.apply.registry
-        containers = [container_sync.running(pods, registry, each.entry.target) for each in copied]
-        return [each.entry for each, into in zip(copied, containers, strict=True) if not self._is_copied(each, into)]
+        containers = ((each, container_sync.running(pods, registry, each.entry.target)) for each in copied)
+        return [each.entry for each, into in containers if not self._is_copied(each, into)]
 
     def _is_copied(self, copied: Copied, into: Sequence[Running]) -> bool:
         target, lives = copied.entry.target, frozenset(each.life for each in into)
