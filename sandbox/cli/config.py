@@ -68,12 +68,12 @@ def validate() -> None:
     """
     file, name = call().file, call().name
     spec = chosen_spec.choose(file, name).spec
-    checked = spec_check.check(spec)
-    numbers = {f"{noun}s": checked.counts.get(noun, 0) for noun in ("addon", "image", "object")}
-    result = ValidConfig(name=spec.name, domain=spec.domain, **numbers, notes=checked.notes)
-    counted = (count(number, noun) for noun, number in checked.counts.items())
+    counts, doubts = spec_check.check(spec)
+    numbers = {f"{noun}s": counts.get(noun, 0) for noun in ("addon", "image", "object")}
+    result = ValidConfig(name=spec.name, domain=spec.domain, **numbers, notes=doubts)
+    counted = (count(number, noun) for noun, number in counts.items())
     call().show(result, [f"valid: {', '.join((f'name {spec.name}', f'domain {spec.domain}', *counted))}"])
-    notes = [*checked.notes]
+    notes = [*doubts]
     if file is None and name is None and not default_file():
         notes.append("there is no sandbox.yaml here: this is the default spec; write one: sandbox init")
     for note in notes if call().output == "text" else ():

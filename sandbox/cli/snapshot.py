@@ -46,7 +46,7 @@ def save(snapshot: str | None) -> None:
     sandbox snapshot save before-upgrade -n demo
     """
     call = begin("stopping", "no snapshot was saved, and the sandbox is as before")
-    snapshots.save(call.sandbox(), snapshot, megabytes)
+    snapshots.save(call.sandbox(), snapshot)
 
 
 @snapshot.command("restore")

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.app import context
@@ -29,16 +28,11 @@ from sandbox.oci import reference
 from sandbox.plan.cluster_steps import host_names
 
 
-@dataclass(frozen=True)
-class Checked:
-    """How many addons, images and objects a valid spec names, of those that it may name, and what may not work."""
+def check(spec: Spec) -> tuple[Mapping[str, int], tuple[str, ...]]:
+    """Read every file that a spec names. Raises UsageError, with file, line and key, for a mistake in one of them.
 
-    counts: Mapping[str, int]
-    notes: tuple[str, ...]
-
-
-def check(spec: Spec) -> Checked:
-    """Read every file that a spec names. Raises UsageError, with file, line and key, for a mistake in one of them."""
+    Returns how many addons, images and objects it names, of those that it may name, and what may not work.
+    """
     if spec.cluster.supports.node_image:
         system_images.require_known(spec.cluster.kubernetes)
     require_files(spec)
@@ -55,7 +49,7 @@ def check(spec: Spec) -> Checked:
         counts["object"] = len(objects)
     served = [*map(hosts.written, objects)]
     doubts = (*_unlisted(spec, objects), *_unserved(spec, served))
-    return Checked(counts, (*unseen, *hosts.notes(objects), *doubts))
+    return counts, (*unseen, *hosts.notes(objects), *doubts)
 
 
 def host_notes(spec: Spec) -> tuple[str, ...]:

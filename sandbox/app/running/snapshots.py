@@ -10,6 +10,7 @@ from sandbox.app.session import restoring
 from sandbox.components.cluster.kind import provider as kind_provider
 from sandbox.engine import Engine, labelled
 from sandbox.errors import MissingTool, SandboxError
+from sandbox.quantities import megabytes
 from sandbox.snapshot import snapshot_save
 from sandbox.snapshot.snapshot_store import Manifest, Store
 
@@ -18,8 +19,8 @@ def store() -> Store:
     return Store(context.home().snapshots)
 
 
-def save(sandbox: Sandbox, snapshot: str | None, size: Callable[[float], str]) -> None:
-    """Save the sandbox, running or stopped, as `snapshot` (default: the present time). `size` formats bytes."""
+def save(sandbox: Sandbox, snapshot: str | None) -> None:
+    """Save the sandbox, running or stopped, as `snapshot` (default: the present time). Raises SandboxError."""
     chosen_spec.require_kind(sandbox.spec, "sandbox snapshot save")
     names, session = sandbox.names, sandbox.session
     if chosen_spec.remembered(names.name) is None:
@@ -32,7 +33,7 @@ def save(sandbox: Sandbox, snapshot: str | None, size: Callable[[float], str]) -
         engine = Engine.connect()
         nodes = kind_provider.nodes(engine, names).all()
         with session.task(f"Snapshot {chosen} of {names.name}") as task:
-            task.done = size(snapshot_save.save(engine, names, nodes, store(), chosen, task.say).bytes)
+            task.done = megabytes(snapshot_save.save(engine, names, nodes, store(), chosen, task.say).bytes)
 
 
 def restore(sandbox: Sandbox, snapshot: str | None, agree: Callable[[Manifest], None]) -> None:

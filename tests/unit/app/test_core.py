@@ -356,7 +356,7 @@ def test_sandbox_of_another_engine_is_refused(use: Callable[[Placed], None]) -> 
     sandbox.names.paused.touch()
     acts: list[Callable[[], object]] = [sandbox.up, sandbox.plan, sandbox.status, sandbox.stop, sandbox.pause]
     acts += [sandbox.start, lambda: machine_plan.registry_url(sandbox.spec), lambda: wake_paused(sandbox.names)]
-    acts += [lambda: snapshots.restore(sandbox, None, lambda _: None), lambda: snapshots.save(sandbox, None, str)]
+    acts += [lambda: snapshots.restore(sandbox, None, lambda _: None), lambda: snapshots.save(sandbox, None)]
     for act in acts:
         with pytest.raises(SandboxError, match="was brought up on another engine") as caught:
             act()

@@ -236,5 +236,5 @@ def test_containers_of_another_owner_are_left_alone(restoring: Restoring, tmp_pa
 def test_minikube_cluster_cannot_be_saved_and_is_told_to_stop() -> None:
     spec = Spec.model_validate({"name": "demo", "cluster": {"provider": "minikube"}})
     with pytest.raises(UsageError, match="snapshot save works with clusters of kind, not of minikube") as caught:
-        save(cast("Any", SimpleNamespace(spec=spec)), None, str)
+        save(cast("Any", SimpleNamespace(spec=spec)), None)
     assert caught.value.fix == "sandbox stop, which keeps the data"
