@@ -112,20 +112,14 @@ class Performer:
     machine: Machine
     at_terminal: bool
 
-    def commands(self, change: Change) -> tuple[tuple[str, ...], ...]:
-        if not change.as_root or self.machine.is_root:
-            return change.commands
-        sudo = ("sudo",) if self.at_terminal else ("sudo", "-n")
-        return tuple((*sudo, *argv) for argv in change.commands)
-
     def shown(self, change: Change) -> tuple[str, ...]:
-        return tuple(map(shlex.join, self.commands(change)))
+        return tuple(shlex.join((*self._sudo(change), *argv)) for argv in change.commands)
 
     def require_tools(self, changes: Sequence[Change]) -> None:
         """Raise MissingTool if a program is not installed; call it before the first change."""
         for change in changes:
-            for argv, run in zip(change.commands, self.commands(change), strict=True):
-                for program in {run[0], argv[0]}:
+            for argv in change.commands:
+                for program in (*self._sudo(change)[:1], argv[0]):
                     if not process.which(program, extra=_ADMIN_FOLDERS):
                         fix = self._fix(program, adds=change.adds)
                         raise MissingTool(f"{program} is not installed", details=shlex.join(argv), fix=fix)
@@ -133,17 +127,23 @@ class Performer:
     def perform(self, changes: Sequence[Change], done: Callable[[Change], None]) -> None:
         for change in changes:
             try:
-                for argv in self.commands(change):
+                for argv in change.commands:
+                    command = (*self._sudo(change), *argv)
                     if self.at_terminal:
-                        process.run_at_terminal(argv)
+                        process.run_at_terminal(command)
                     else:
-                        process.run(argv, timeout=TIMEOUT)
+                        process.run(command, timeout=TIMEOUT)
             except process.ToolFailed as error:
                 fix = "repair that, then run this again; it continues where it stopped"
                 if change.as_root and not (self.machine.is_root or self.at_terminal):
                     fix = "run this at a terminal, where sudo can ask for a password, or as root"
                 raise SandboxError(f"could not {change.title}", details=str(error), fix=fix, id="trust") from error
             done(change)
+
+    def _sudo(self, change: Change) -> tuple[str, ...]:
+        if not change.as_root or self.machine.is_root:
+            return ()
+        return ("sudo",) if self.at_terminal else ("sudo", "-n")
 
     def _fix(self, program: str, *, adds: bool) -> str:
         # Roots are removed from all stores, whatever was chosen.
