@@ -108,9 +108,6 @@ class Proxied:
         file = PurePosixPath(DROP_IN)
         self.engine.write_files(node, {file: drop_in(self.variables()).encode()}, private=[file])
 
-    def __str__(self) -> str:
-        return str(self.proxies)
-
 
 @dataclass(frozen=True)
 class PodProxyStep(NothingToUndo):
@@ -132,14 +129,14 @@ class PodProxyStep(NothingToUndo):
         try:
             policies = {live["metadata"]["name"]: live["spec"] for live in cluster.list(API, "MutatingAdmissionPolicy")}
         except NotFound:
-            return Status(State.READY, f"{self.proxied} for the node; this Kubernetes cannot tell pods")
+            return Status(State.READY, f"{self.proxied.proxies} for the node; this Kubernetes cannot tell pods")
         live = policies.get(POLICY)
         if not variables:
             return Status(State.DRIFTED, "the proxy of an earlier spec") if live else Status(State.READY, "none")
         expected, _ = policy(variables)
         if (live or {}).get("variables") != expected["spec"]["variables"]:
             return Status(State.DRIFTED, "another proxy" if live else "pods do not have it yet")
-        return Status(State.READY, f"{self.proxied} for the node, and namespaces with {LABEL}=true")
+        return Status(State.READY, f"{self.proxied.proxies} for the node, and namespaces with {LABEL}=true")
 
     def apply(self, work: Work) -> None:
         cluster, variables = Cluster(self.names.kubeconfig), self._variables()

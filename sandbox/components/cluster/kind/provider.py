@@ -123,7 +123,7 @@ class KindProvider:
             if present != nameservers:
                 return f"other nameservers in {node}"
             if not self.proxied.is_shown(proxy):
-                return f"another proxy than {self.proxied}"
+                return f"another proxy than {self.proxied.proxies}"
         return None
 
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:

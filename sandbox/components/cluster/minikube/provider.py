@@ -96,7 +96,7 @@ class MinikubeProvider(Provider):
 
     def drift(self) -> str | None:
         behind = [node for node in self.nodes.running() if not self.proxied.is_in_force(node)]
-        return f"another proxy than {self.proxied}" if behind else None
+        return f"another proxy than {self.proxied.proxies}" if behind else None
 
     def create(self, say: Callable[[str], None], usable: Callable[[], None]) -> None:
         """Create the profile; other steps begin when minikube has ended, because it changes CoreDNS until then."""
