@@ -55,7 +55,13 @@ class EngineImages:
 
     def _look(self, entry: FromDaemon) -> Image | Inspected | SandboxError:
         try:
-            image = Inspected.of(entry, self.daemon)
+            content = self.daemon.inspect_image(entry.image)
+            if content is None:
+                return BadImage(
+                    f"the Docker Engine has no image {entry.image}",
+                    fix=f"docker pull {entry.image}, or build it; or push it `from: registry`",
+                )
+            image = Inspected(entry.target, entry.image, content)
             if tagged := self._tagged(image):
                 return tagged
             if self.kind is Compression.RAW:

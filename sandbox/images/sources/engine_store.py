@@ -55,16 +55,11 @@ def read_images(
             raise Unreadable("this user may not read the engine's folder", details=str(folder))
         return stack.enter_context(container(mounts))
 
-    overlay = [image for image in wanted if not image.is_document]
-    containerd = [image for image in wanted if image.is_document]
-    images: dict[str, Image] = {}
     with _logged():
-        if overlay:
-            images |= _overlay_images(overlay, size_of, open_folder)
-    with _logged():
-        if containerd:
-            images |= _containerd_images(containerd, root(), size_of, open_folder)
-    return images
+        if wanted[0].is_document:  # an engine keeps all its images in one kind of store
+            return _containerd_images(wanted, root(), size_of, open_folder)
+        return _overlay_images(wanted, size_of, open_folder)
+    return {}
 
 
 def _is_readable(folder: Path) -> bool:

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from sandbox.engine import Engine
 from sandbox.errors import SandboxError
-from sandbox.images.images_yaml import FromDaemon
-from sandbox.oci.oci_errors import BadImage
 from sandbox.oci.reference import Target
 
 
@@ -26,16 +23,6 @@ class Inspected:
     target: Target
     name: str
     content: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, entry: FromDaemon, daemon: Engine) -> Inspected:
-        content = daemon.inspect_image(entry.image)
-        if content is None:
-            raise BadImage(
-                f"the Docker Engine has no image {entry.image}",
-                fix=f"docker pull {entry.image}, or build it; or push it `from: registry`",
-            )
-        return cls(entry.target, entry.image, content)
 
     @property
     def id(self) -> str:
