@@ -14,13 +14,12 @@ from sandbox.components.edge import routes
 from sandbox.components.edge.container import EdgeContainer
 from sandbox.components.registry import in_cluster_step
 from sandbox.components.registry.external_step import require_answer
-from sandbox.components.registry.node_config_step import WiringStep
 from sandbox.doctor.check import WIDTH, Check, DoctorContext, Finding, error, ok, skipped, warn
 from sandbox.engine import Engine, labelled
 from sandbox.kube.api import Cluster, ClusterError
 from sandbox.kube.workload_status import unready_nodes
 from sandbox.names import LABEL
-from sandbox.plan import providers
+from sandbox.plan import providers, registry_steps
 from sandbox.quantities import count
 from sandbox.step import State
 from sandbox.system import files
@@ -123,7 +122,7 @@ def node(context: DoctorContext) -> Finding:
         with suppress(ClusterError):  # other checks report it
             if unready := "; ".join(unready_nodes(context.cluster, nodes.running())):
                 return error(unready)
-    wired = WiringStep(engine, nodes, context.names, registry).check()
+    wired = registry_steps.wiring(engine, nodes, context.names, registry).check()
     return ok(wired.detail) if wired.state is State.READY else error(f"not configured as in the spec: {wired.detail}")
 
 

@@ -7,7 +7,6 @@ from sandbox.bundle.system_images import OwnImages
 from sandbox.components.edge.lan_access import access
 from sandbox.components.ingress.https_step import HttpsStep
 from sandbox.components.network.step import NetworkStep
-from sandbox.components.registry.node_config_step import WiringStep
 from sandbox.components.workloads.step import WorkloadsStep
 from sandbox.config.schema import ResolvedSpec
 from sandbox.engine import Engine
@@ -81,7 +80,7 @@ def build(
         certificates_steps.trust(site),
         *registry_steps.behind_ingress(site),
         *([registry_steps.push_of(site, spec.push)] if spec.push else []),
-        WiringStep(engine, site.nodes, names, spec.registry),
+        registry_steps.wiring(engine, site.nodes, names, spec.registry),
         *registry_steps.accounts(site),
         cluster_steps.addons(site),
         *certificates_steps.secrets(site),

@@ -12,15 +12,18 @@ from sandbox.components.credentials.steps import AccountsStep, CredentialsStep
 from sandbox.components.registry.container_step import RegistryStep
 from sandbox.components.registry.external_step import ExternalRegistryStep
 from sandbox.components.registry.mirrors_step import MirrorsStep
-from sandbox.components.registry.node_config_step import TlsRegistryStep
+from sandbox.components.registry.node_config_step import TlsRegistryStep, WiringStep
 from sandbox.components.workloads.image_names import ImageNames
+from sandbox.config.schema import ResolvedRegistry
+from sandbox.engine import Engine
 from sandbox.errors import SandboxError
 from sandbox.images.images_yaml import FromDaemon
 from sandbox.images.lockfile import LockFile
 from sandbox.images.push_step import PushStep
-from sandbox.names import HTTPS_PORT, INGRESS_PORT
+from sandbox.names import HTTPS_PORT, INGRESS_PORT, Names
 from sandbox.plan import providers
 from sandbox.plan.site import ClusterSite, Site
+from sandbox.provider import Nodes
 from sandbox.step import Step
 
 
@@ -107,6 +110,10 @@ def image_names(site: ClusterSite) -> ImageNames:
         hosts=() if registry.external else (*registry.local_names, *inside),
         keychain=site.keychain,
     )
+
+
+def wiring(engine: Engine, nodes: Nodes, names: Names, registry: ResolvedRegistry) -> Step:
+    return WiringStep(engine, nodes, names, registry)
 
 
 def accounts(site: ClusterSite) -> list[Step]:
