@@ -104,10 +104,7 @@ class KeyFiles:
         return broken(exposure) if exposure else None
 
     def _steady(self) -> tuple[KeyPair, str]:
-        """Return both files and what is wrong with the key's modes, once they are the same twice.
-
-        Another command may replace or move the files meanwhile. Raises OSError and NotAFile.
-        """
+        # Another command may replace or move the files meanwhile, so they are read until they are the same twice.
         before = None
         for attempt in range(1, ATTEMPTS + 1):
             try:

@@ -78,7 +78,6 @@ def _choose_account(session: Any, entry: Ecr, environ: Mapping[str, str]) -> Non
 
 
 def _require_harmless(file: Path, environ: Mapping[str, str]) -> None:
-    """Raise CredentialsUnusable for settings that only the user's own files may have, in a file that a spec names."""
     from botocore.configloader import raw_config_parse
 
     own = Path(environ.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials")

@@ -49,10 +49,7 @@ def login(entry: Acr, environ: Mapping[str, str], *, now: datetime) -> Login:
 
 
 def _credential(entry: Acr, environ: Mapping[str, str]) -> tuple[Any, str]:
-    """Return azure-identity's credential of the file or the variables, and its tenant; otherwise that of `az login`.
-
-    The library's own chain tries all kinds, which takes many seconds.
-    """
+    # Not the library's own chain: it tries all kinds of credentials, which takes many seconds.
     from azure.identity import AzureCliCredential, ClientSecretCredential, WorkloadIdentityCredential
 
     tenant, client, secret, token_file = (environ.get(name, "") for name in _VARIABLES)

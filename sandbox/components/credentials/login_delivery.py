@@ -113,7 +113,6 @@ class NodeLogins:
         return content
 
     def _read(self, node: str) -> dict[str, Any]:
-        """Return a node's file. Raises SandboxError for one that a sandbox did not write."""
         data = self.engine.read_files(node, [FILE])[FILE]
         if data is None:
             return {"auths": {}, LOGINS: {}}

@@ -204,7 +204,6 @@ def digest(manifests: Sequence[Manifest]) -> str:
 
 
 def read(records: Records, name: str) -> Applied | None:
-    """Return the content of the record `name`, None when this user's commands wrote none."""
     data = records.read(name)
     return None if data is None else Applied(keys_from_json(data["objects"]), data["sha256"])
 

@@ -204,10 +204,7 @@ def _key(chart: AnyChart) -> str:
 
 
 def _is_recorded(release: Release, entry: Mapping[str, Any]) -> bool:
-    """Return whether the entry is about this release and not about an earlier one of the same name.
-
-    Until an installation is complete, its entry has no time.
-    """
+    # Another release of the same name has another time; the entry of an unfinished installation has none.
     return bool(entry.get("installed", release.installed) == release.installed)
 
 

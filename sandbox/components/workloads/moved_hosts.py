@@ -67,7 +67,6 @@ class HostNames:
 
 
 def _texts(manifest: Manifest) -> Iterator[Slot]:
-    """Yield the places of all texts but names: each a mapping or list, and the key."""
     for key, value in manifest.items():
         yield from _within(value, () if key in DATA else NAMES)
 
