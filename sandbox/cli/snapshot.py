@@ -120,6 +120,7 @@ def _line(listed: Listed) -> str:
 
 
 def _row(listed: Listed) -> Snapshot:
-    facts = listed.manifest.model_dump(mode="json") if listed.manifest else {}
-    shown = {name: facts.get(name) for name in ("made", "release", "kubernetes", "bytes")}
+    manifest = listed.manifest
+    facts = manifest.model_dump(mode="json", include={"made", "release", "kubernetes"}) if manifest else {}
+    shown = {"made": None, "release": None, "kubernetes": None, **facts, "bytes": manifest and manifest.bytes}
     return Snapshot(snapshot=listed.snapshot, sandbox=listed.sandbox, damage=listed.damage, **shown)

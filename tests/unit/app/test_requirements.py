@@ -343,6 +343,7 @@ def test_only_edge_ports_are_shared_by_sandboxes_starting_together(place: Home, 
             check(other, place, engine)
         registry = wanted.registry.model_copy(update={"port": free_port()})
         check(other.model_copy(update={"registry": registry}), place, engine)
+    assert caught.value.id == "port-in-use"
     assert "sandbox 'demo', which is starting" in caught.value.details
     check(other, place, engine)
     port = free_port()

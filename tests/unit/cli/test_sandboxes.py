@@ -117,6 +117,7 @@ def test_damaged_snapshots_are_shown_with_what_to_do(tmp_path: Path) -> None:
     published_json.check("snapshot list", rows)
     assert [bool(row["damage"]) for row in rows] == [True, False, True]
     assert [row["made"] is None for row in rows] == [False, False, True]
+    assert [row["bytes"] is None for row in rows] == [False, False, True]
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ def test_stale_step_is_refused_early_and_recreated_if_allowed() -> None:
     with pytest.raises(SandboxError, match="updated in place") as caught:
         up(plan, Reporter())
     assert (world, stale) == ({"cluster"}, {"cluster"})
+    assert caught.value.id == "must-rebuild"
     assert caught.value.details == "of another kind\nrecreating it deletes: its data"
     assert caught.value.fix.startswith("sandbox up --recreate cluster ")
     assert up(plan, Reporter(), recreate=["cluster"])
@@ -243,8 +244,9 @@ def test_step_drifted_after_apply_is_applied_once_more(times: int) -> None:
     if times == 1:
         assert up([step], Reporter())
     else:
-        with pytest.raises(SandboxError, match="is not ready"):
+        with pytest.raises(SandboxError, match="is not ready") as caught:
             up([step], Reporter())
+        assert caught.value.id == "not-ready"
     assert made == ["ingress"] * 2
 
 
