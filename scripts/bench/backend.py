@@ -6,6 +6,7 @@ import mmap
 import threading
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Network
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,7 +25,8 @@ class Bulk:
         self.host = f"bulk.{domain}"
         self._cluster = Cluster(names.kubeconfig)
         engine = Engine.connect()
-        gateway = container_host.gateway(container_host.joined(engine, names.network))
+        network = container_host.joined(engine, names.network)
+        gateway = network.gateway or str(next(IPv4Network(network.subnet).hosts()))
         self._server = ThreadingHTTPServer((gateway, 0), _Zeros)
         self._objects = _objects(self.host, gateway, self._server.server_port)
 

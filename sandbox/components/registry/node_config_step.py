@@ -54,10 +54,10 @@ class WiringStep(NothingToUndo):
 
     def check(self) -> Status:
         addresses = self._addresses()
-        image, refusal = self._place_canary()
-        outputs = self._look(addresses, image)  # first: other steps use the processor while the nodes pull
         if problem := content_hash.problem(Cluster(self.names.kubeconfig), self._manifests(addresses)):
             return problem
+        image, refusal = self._place_canary()
+        outputs = self._look(addresses, image)
         for node, output in outputs.items():
             present, missing, stale = self._host_files(output, addresses)
             for path in missing:
@@ -140,7 +140,7 @@ class WiringStep(NothingToUndo):
     def _pulled(self, outputs: Mapping[str, str], addresses: RegistryAddresses) -> Status:
         slowest = 0
         for node, output in outputs.items():
-            last = "".join(output.strip().splitlines()[-1:])
+            last = "".join(line for line in output.splitlines()[-1:] if "\0" not in line).strip()
             word, _, result = last.partition(" ")
             if word != "pulled":
                 registry = addresses.runtime.partition(":")[0]

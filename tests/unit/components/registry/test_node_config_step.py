@@ -77,9 +77,10 @@ def hosts(files: Files) -> set[str]:
 
 
 def test_nodes_tools_and_pods_learn_of_it(
-    engine: FakeEngine, names: Names, server: ApiServer, step: WiringStep, files: Files
+    engine: FakeEngine, names: Names, server: ApiServer, step: WiringStep, nodes: Nodes, files: Files
 ) -> None:
     assert step.check().state is State.DRIFTED
+    assert nodes.pulled == []
     assert applied(step).state is State.READY
     port, runtime = step.registry.port, f"{names.registry}:5000"
     assert hosts(files) == {f"localhost:{port}", runtime, f"{names.registry}:{port}", IN_CLUSTER}
