@@ -244,7 +244,7 @@ def _require_files(spec: Spec, home: Home) -> None:
         Provided(spec.certs.default.cert, spec.certs.default.key).require(spec.domain)
     charts, names = user_manifests.charts(spec.apply), home.sandbox(spec.name)
     if not charts or names.charts.exists() or names.rendered_charts.exists():
-        return  # the step that installs charts renders those that changed
+        return  # the step that installs charts renders the changed ones
     archives, helm = ChartArchives(home.charts), Helm.find(Store(home.bundle))
     for each in charts:
         if chart := archives.find(each):

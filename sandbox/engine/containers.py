@@ -358,6 +358,6 @@ def _tcp(ports: Mapping[str, set[Bind]]) -> dict[int, frozenset[Bind]]:
 
 
 def _made_on(description: Mapping[str, Any]) -> str:
-    mode = description["HostConfig"].get("NetworkMode") or ""  # Podman calls each network `bridge`
+    mode = description["HostConfig"].get("NetworkMode") or ""  # Podman says `bridge` for every network
     networks = description["NetworkSettings"]["Networks"] or {}
     return next(iter(networks), mode) if mode == "bridge" and mode not in networks else mode

@@ -24,7 +24,7 @@ INGRESS_FILE = "sandbox-ingress.yaml"
 # Kinds that publish a Service; the first two also in charts' own groups.
 ROUTES = {"Ingress", "HTTPRoute", "IngressRoute", "VirtualService", "TLSRoute"}
 OPEN = ("LoadBalancer", "NodePort")
-# Names of the Service that is the way in, where none has such a type.
+# A Service with one of these names gets the host, if no Service has a type that is reached from outside.
 NAMED = {"frontend", "front-end", "front", "web", "webapp", "ui", "gateway", "app", "site", "www"}
 WEB = (80, 443)
 

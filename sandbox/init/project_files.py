@@ -165,12 +165,12 @@ def unnamed(name: str, findings: Findings) -> dict[str, str]:
     }
 
 
-# The names of the program's image in manifests, if `up` would not know it by the last part of the name.
+# Return the image names in manifests that mean this program and that `up` would not recognize by their last part.
 def _names(app: App, target: str, findings: Findings, project: str) -> list[str]:
     images = sorted({image.partition("@")[0] for image in findings.images if not _LOCAL.fullmatch(image)})
     alike = [image for image in images if is_called(image, app.name)]
     if not alike and app.context == "." and "/" not in app.build.get("dockerfile", ""):
-        # The folder's only image may be called like the project.
+        # In manifests, the image of the project's own folder may have the project's name.
         alike = [image for image in images if last_part(image) == project]
     aliases = dict.fromkeys((*app.names, *alike))
     names = [name for name in aliases if references.of_text(name)] if findings.items else []

@@ -159,7 +159,7 @@ def lasting(pod: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def container_statuses(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the statuses of a pod's containers, of those that come first first."""
+    """Return the statuses of a pod's containers, its init containers first."""
     status = pod.get("status") or {}
     return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
 

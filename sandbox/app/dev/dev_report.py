@@ -1,4 +1,4 @@
-"""What `dev` reports: its progress, the logs of a project's pods, and containers that end and should not."""
+"""What `dev` reports: its progress, the logs of a project's pods, and containers that ended unexpectedly."""
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator

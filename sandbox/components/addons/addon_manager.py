@@ -44,7 +44,7 @@ AHEAD = ("Namespace", "Secret", "ConfigMap")  # what the pods of a chart may nee
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """An addon that was applied: who asked for it, the digest of its objects, and those that it created, in order.
+    """An addon that was applied: who asked for it, the digest of its objects, and the created objects, in order.
 
     Objects that existed before the addon are not removed with it, so they are not among `objects`.
     """

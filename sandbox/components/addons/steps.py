@@ -1,4 +1,4 @@
-"""The steps for addons: those that are wanted, and MetalLB with the first Service that waits for an address."""
+"""The steps for addons: the wanted addons, and MetalLB once a Service waits for an address."""
 
 from collections.abc import Mapping
 from contextlib import suppress

@@ -171,7 +171,7 @@ def _refused(manifest: Manifest, error: ClusterError, context: str) -> ClusterEr
 
 
 def fault(cluster: Cluster, manifest: Manifest, gone: str) -> str | None:
-    """Return why an applied object is not as it should be, or None; `gone` describes one that does not exist.
+    """Return why an applied object is not as it should be, or None; `gone` is the text for a missing object.
 
     Raises ClusterError for a workload that has failed.
     """

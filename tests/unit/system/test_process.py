@@ -65,7 +65,7 @@ def test_output_lines_are_streamed_without_terminal_controls() -> None:
     assert output == "\N{REPLACEMENT CHARACTER}one\n\x1b[31mtwo\x1b[0m\nthree"
 
 
-def test_much_output_does_not_hang() -> None:
+def test_command_with_much_output_ends() -> None:
     assert len(sh("head -c 200000 /dev/zero; head -c 200000 /dev/zero >&2")) == 400_000
 
 
